@@ -68,13 +68,13 @@ class BoundedQueue {
   }
 
  private:
-  bool PushLocked(T&& value) REQUIRES(mutex_) {
+  bool PushLocked(T&& value) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (closed_) return false;
     items_.push_back(std::move(value));
     not_empty_.Signal();
     return true;
   }
-  std::optional<T> PopLocked() REQUIRES(mutex_) {
+  std::optional<T> PopLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (items_.empty()) return std::nullopt;
     std::optional<T> value = std::move(items_.front());
     items_.pop_front();
@@ -85,8 +85,8 @@ class BoundedQueue {
   const size_t capacity_;
   Mutex mutex_;
   CondVar not_empty_, not_full_;
-  std::deque<T> items_ GUARDED_BY(mutex_);
-  bool closed_ GUARDED_BY(mutex_) = false;
+  std::deque<T> items_ ABSL_GUARDED_BY(mutex_);
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace quatrain

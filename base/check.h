@@ -7,13 +7,13 @@
 // aborts. What a file, a peer or a user can cause is an absl::Status instead.
 //
 // Named as in newer releases of Abseil, which replace this file.
-#define CHECK(condition)      \
-  switch (0)                  \
-  case 0:                     \
-  default:                    \
-    if (condition) [[likely]] \
-      ;                       \
-    else                      \
+#define CHECK(condition) \
+  switch (0)             \
+  case 0:                \
+  default:               \
+    if (condition)       \
+      [[likely]];        \
+    else                 \
       ::quatrain::CheckFailure(__FILE__, __LINE__, #condition).stream()
 
 #define CHECK_OP_(a, b, op) \

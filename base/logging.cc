@@ -11,9 +11,9 @@ namespace quatrain {
 absl::Status StartLogging(std::string_view level, std::string_view role) {
   const auto parsed = spdlog::level::from_str(std::string(level));
   if (parsed == spdlog::level::off && level != "off") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--log-level: \"", std::string(level),
-        "\", expected trace, debug, info, warn, error or off"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--log-level: \"", std::string(level),
+                     "\", expected trace, debug, info, warn, error or off"));
   }
   auto logger = std::make_shared<spdlog::logger>(
       std::string(role), std::make_shared<spdlog::sinks::stderr_sink_mt>());
