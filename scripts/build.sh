@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# scripts/build.sh PRESET [TARGET...]: configures and builds one preset of
+# CMakePresets.json. Prints the build's own lines only when it fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=$1
+shift
+log=build/$preset.log
+mkdir -p build
+echo "build: preset $preset ($(nproc) cores; the first time takes minutes, log in $log)"
+targets=()
+[[ $# -eq 0 ]] || targets=(--target "$@")
+if ! { cmake --preset "$preset" && cmake --build --preset "$preset" "${targets[@]}"; } \
+    >"$log" 2>&1; then
+  tail -n 60 "$log"
+  echo "build: preset $preset failed; the whole log is $log"
+  exit 1
+fi

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Fails on an #include that the folder graph forbids:
+#   base <- model, kernels;  worker -> kernels, model, proto, base;
+#   coordinator -> model, proto, base;  tools and tests may include anything.
+# Runs with every build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+status=0
+
+# forbid FOLDER PATTERN: no file of FOLDER includes a path that matches.
+forbid() {
+  if grep -rnE --include='*.h' --include='*.cc' --include='*.cu' --include='*.cuh' \
+      "^ *#include [\"<]($2)" "$1"; then
+    echo "check_includes: $1/ may not include what stands above"
+    status=1
+  fi
+}
+
+forbid base '(model|kernels|worker|coordinator|tools|tests|quatrain|google|grpc)[+]*/'
+forbid model '(kernels|worker|coordinator|tools|tests|quatrain|grpc|gloo)[+]*/'
+forbid kernels '(model|worker|coordinator|tools|tests|quatrain|google|grpc|gloo)[+]*/'
+forbid worker '(coordinator|tools|tests|quatrain/v1)/'
+forbid coordinator '(kernels|worker|tools|tests|gloo|hwy)/'
+exit $status
