@@ -50,6 +50,8 @@ class Checkpoint {
 
  private:
   Checkpoint() = default;
+  // Fills the rest from files_; `what` is named if a tensor is there twice.
+  absl::Status CollectTensors(const std::string& what);
 
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::vector<std::string> paths_;

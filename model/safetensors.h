@@ -41,6 +41,7 @@ enum class TensorDType : uint8_t {
 
 // As the file spells it: "F16", "I32".
 const char* Name(TensorDType dtype);
+std::optional<TensorDType> TensorDTypeOf(std::string_view name);
 int BitsOf(TensorDType dtype);
 // The arithmetic type, for those that have one.
 std::optional<DType> ToDType(TensorDType dtype);
