@@ -54,7 +54,7 @@ absl::StatusOr<std::vector<std::vector<int64_t>>> ParseShares(
 // What MakeLayout guarantees, for a layout that came from a peer.
 absl::Status CheckLayout(const Layout& layout, int num_layers);
 
-// "0-39 tp 2; 40-79 tp 3 (3,2,1)"
+// "layers 0-39 tp 2; layers 40-79 tp 3 (3,2,1)"
 std::string Describe(const Layout& layout);
 
 // `units` cut in proportion to `shares`, by largest remainder, ties to the
