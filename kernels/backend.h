@@ -133,8 +133,9 @@ class Backend {
                       const StepView& step, const KvLayer& kv,
                       MatrixView out) = 0;
 
-  // residual += tail(f32(sum of `partial` over the group)). `partial` is
-  // overwritten. A row that is marked becomes NaN (0x7fc00000) and stays so.
+  // residual += tail(f32(sum of `partial` over the group)). `partial` has no
+  // gaps between its rows and is overwritten. A row that is marked becomes NaN
+  // (0x7fc00000) and stays so.
   virtual void ReduceAdd(MatrixView partial, const Tail& tail,
                          TensorGroup& group, MatrixView residual) = 0;
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
@@ -38,7 +39,8 @@ class DeviceBuffer {
 // The one allocator of a rank: counts by tag (weights, kv, runtime) and refuses
 // what would pass the rank's budget. Host memory, straight from the system: on
 // page boundaries, zeroed, in huge pages where the system gives them, touched
-// first by whoever writes first. Thread-safe.
+// first by whoever writes first. Counts the bytes asked for, without the last
+// page's rest. Outlives its buffers. Thread-safe.
 class DeviceMemory {
  public:
   // limit_bytes: all that this rank may hold at a time; 0 = no limit.
@@ -54,6 +56,7 @@ class DeviceMemory {
  private:
   friend class DeviceBuffer;
   void Free(std::byte* data, size_t bytes, const std::string& tag);
+  void Count(int64_t bytes, const std::string& tag);  // may be negative
 
   const int64_t limit_bytes_;
   mutable Mutex mutex_;

@@ -1,0 +1,104 @@
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/half.h"
+#include "base/status_macros.h"
+#include "kernels/reference_ops.h"
+
+namespace quatrain {
+namespace {
+
+// Allocates `bytes` that the linear owns.
+absl::StatusOr<void*> Hold(size_t bytes, ReferenceLinear& linear,
+                           DeviceMemory& memory) {
+  ASSIGN_OR_RETURN(DeviceBuffer buffer, memory.Allocate(bytes, "weights"));
+  linear.buffers.push_back(std::move(buffer));
+  return linear.buffers.back().data();
+}
+
+absl::Status PackPart(const LogicalPart& logical, ReferenceLinear& linear,
+                      DeviceMemory& memory) {
+  ReferencePart part{.rows = logical.rows,
+                     .is_int4 = logical.is_int4,
+                     .dense_dtype = logical.dense_dtype,
+                     .block_ends = logical.block_ends};
+  const size_t elements = static_cast<size_t>(part.rows) * linear.num_cols;
+  if (elements > 0 && !part.is_int4) {
+    const size_t bytes = elements * SizeOf(part.dense_dtype);
+    ASSIGN_OR_RETURN(void* dense, Hold(bytes, linear, memory));
+    RETURN_IF_ERROR(logical.reader->ReadDense(0, part.rows, dense));
+    part.dense = dense;
+  } else if (elements > 0) {
+    const size_t scales = part.rows * part.block_ends.size();
+    ASSIGN_OR_RETURN(void* q, Hold(elements, linear, memory));
+    ASSIGN_OR_RETURN(void* z, Hold(scales, linear, memory));
+    ASSIGN_OR_RETURN(void* s, Hold(scales * sizeof(float), linear, memory));
+    RETURN_IF_ERROR(logical.reader->ReadInt4(
+        0, part.rows, static_cast<uint8_t*>(q), static_cast<uint8_t*>(z),
+        static_cast<float*>(s)));
+    part.q = static_cast<const uint8_t*>(q);
+    part.z = static_cast<const uint8_t*>(z);
+    part.s = static_cast<const float*>(s);
+  }
+  linear.num_rows += part.rows;
+  linear.parts.push_back(std::move(part));
+  return absl::OkStatus();
+}
+
+void CheckBlocks(const LogicalPart& part, int cols) {
+  int begin = 0;
+  for (const int end : part.block_ends) {
+    CHECK(end > begin && end - begin <= 128) << begin << ".." << end;
+    begin = end;
+  }
+  CHECK_EQ(begin, cols) << "the last block's end";
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ReferenceLinear>> PackReferenceLinear(
+    const LogicalLinear& logical, LinearRole role, DeviceMemory& memory) {
+  auto linear = std::make_unique<ReferenceLinear>();
+  linear->role = role;
+  linear->num_cols = logical.cols;
+  linear->bias = logical.bias;
+  for (const LogicalPart& part : logical.parts) {
+    if (part.rows > 0 && role != LinearRole::kEmbed)
+      CheckBlocks(part, logical.cols);
+    RETURN_IF_ERROR(PackPart(part, *linear, memory));
+  }
+  return linear;
+}
+
+float LoadAs(DType dtype, const void* data, size_t i) {
+  switch (dtype) {
+    case DType::kF32:
+      return static_cast<const float*>(data)[i];
+    case DType::kF16:
+      return F16ToF32(static_cast<const uint16_t*>(data)[i]);
+    case DType::kBF16:
+      return BF16ToF32(static_cast<const uint16_t*>(data)[i]);
+    default:
+      CHECK(false) << Name(dtype) << " is no floating point type of ours";
+      return 0.0f;
+  }
+}
+
+void StoreAs(DType dtype, float value, void* data, size_t i) {
+  switch (dtype) {
+    case DType::kF32:
+      static_cast<float*>(data)[i] = value;
+      return;
+    case DType::kF16:
+      static_cast<uint16_t*>(data)[i] = F32ToF16(value);
+      return;
+    case DType::kBF16:
+      static_cast<uint16_t*>(data)[i] = F32ToBF16(value);
+      return;
+    default:
+      CHECK(false) << Name(dtype) << " is no floating point type of ours";
+  }
+}
+
+}  // namespace quatrain
