@@ -1,0 +1,69 @@
+// quatrain: one executable, a subcommand for each job (docs/cli.md).
+
+#include <cctype>
+#include <csignal>
+#include <string>
+
+#include "tools/command.h"
+
+namespace quatrain {
+namespace {
+
+// --max-model-len is also read from QUATRAIN_MAX_MODEL_LEN.
+void ReadFlagsFromEnvironment(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty() || option->get_lnames()[0] == "help")
+      continue;
+    std::string name = "QUATRAIN_" + option->get_lnames()[0];
+    for (char& c : name)
+      c = c == '-' ? '_' : static_cast<char>(std::toupper(c));
+    option->envname(name);
+  }
+}
+
+void AddSubcommand(CLI::App& parent, const std::string& name,
+                   const std::string& description, RunCommand (*add)(CLI::App&),
+                   RunCommand* chosen) {
+  CLI::App* app = parent.add_subcommand(name, description);
+  RunCommand run = add(*app);
+  ReadFlagsFromEnvironment(*app);
+  app->callback([chosen, run] { *chosen = run; });
+}
+
+int Main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that left is an error, not a death
+  CLI::App app{"Quatrain serves 4-bit AWQ language models over many devices."};
+  app.require_subcommand(1);
+  RunCommand chosen;
+  AddSubcommand(app, "serve", "coordinator and local ranks as one process tree",
+                AddServe, &chosen);
+  AddSubcommand(app, "coordinator", "takes requests, decides every step",
+                AddCoordinator, &chosen);
+  AddSubcommand(app, "worker", "hosts ranks, dials a coordinator", AddWorker,
+                &chosen);
+  AddSubcommand(app, "generate", "text from a server, or from a model folder",
+                AddGenerate, &chosen);
+  AddSubcommand(app, "inspect", "what a model folder holds", AddInspect,
+                &chosen);
+  AddSubcommand(app, "perplexity", "of a model on a text file", AddPerplexity,
+                &chosen);
+  CLI::App* bench = app.add_subcommand("bench", "measurements");
+  bench->require_subcommand(1);
+  AddSubcommand(*bench, "kernel", "time and bytes of the CPU's products",
+                AddBenchKernel, &chosen);
+  AddSubcommand(app, "health", "asks a server's health service", AddHealth,
+                &chosen);
+  AddSubcommand(app, "version", "of this build", AddVersion, &chosen);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {  // CLI11 reports by exceptions
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  return chosen();
+}
+
+}  // namespace
+}  // namespace quatrain
+
+int main(int argc, char** argv) { return quatrain::Main(argc, argv); }
