@@ -166,6 +166,11 @@ bool JsonObject::Has(const std::string& key) const {
   return found != json_->end() && !found->is_null();
 }
 
+bool JsonObject::IsNull(const std::string& key) const {
+  const auto found = json_->find(key);
+  return found != json_->end() && found->is_null();
+}
+
 absl::Status JsonObject::Wrong(const std::string& key,
                                std::string_view expected) const {
   const auto found = json_->find(key);

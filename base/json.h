@@ -43,7 +43,8 @@ class JsonObject {
   static absl::StatusOr<JsonObject> Of(const nlohmann::json& json,
                                        std::string_view what);
 
-  bool Has(const std::string& key) const;  // present and not null
+  bool Has(const std::string& key) const;     // present and not null
+  bool IsNull(const std::string& key) const;  // present, and null
 
   absl::StatusOr<std::optional<int64_t>> Int(const std::string& key,
                                              int64_t min, int64_t max) const;
