@@ -57,6 +57,15 @@ class LinearSlice {
                                                 const std::string&, int, int,
                                                 bool, Range, Range, int);
 
+  absl::Status FindPacked(const Checkpoint& checkpoint,
+                          const std::string& module);
+  absl::Status FindScales(const Checkpoint& checkpoint,
+                          const std::string& name);
+  absl::Status FindBias(const Checkpoint& checkpoint, const std::string& module,
+                        bool has_bias);
+  // Scales of outputs [first, last), num_blocks() apart.
+  absl::Status ReadScales(int group, int first, int last, float* out) const;
+
   LinearFormat format_ = LinearFormat::kDense;
   DType dtype_ = DType::kF16;       // of the dense weight, or the scales
   const Tensor* weight_ = nullptr;  // weight [N, K], or qweight [K, N/8]
