@@ -20,6 +20,9 @@ namespace {
 [[noreturn]] void ExecSelf(char* const* argv, bool discard, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(1);  // the parent went away before prctl
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);  // the parent may have blocked some
   if (discard) {
     const int null = open("/dev/null", O_WRONLY);
     dup2(null, STDOUT_FILENO);

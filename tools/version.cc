@@ -12,7 +12,7 @@ int Run(bool json) {
   std::printf(json ? "{\"version\": \"%s\", \"git_revision\": \"%s\", "
                      "\"build_id\": \"%s\"}\n"
                    : "quatrain %s (%s, build %s)\n",
-              kVersion, kGitRevision, BuildId());
+              kVersion, kGitRevision, kBuildId);
   return kExitOk;
 }
 
