@@ -49,7 +49,7 @@ class DigestLedger {
   uint64_t last_step_ = 0;  // committed
   // Of the steps up to last_step_, the newest last.
   std::deque<Expected> expected_;
-  std::multimap<uint64_t, Report> early_;  // of steps after last_step_
+  std::multimap<uint64_t, Report> early_;         // of steps after last_step_
   std::unordered_map<int, int32_t> last_sample_;  // of each slot
 };
 

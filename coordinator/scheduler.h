@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -90,30 +91,36 @@ class Scheduler {
   using Queue = std::map<Key, Sequence*>;
   static Key KeyOf(const Sequence& sequence);
 
-  bool CanDecode(const Sequence& sequence) const;
-  bool EndsAhead(const Sequence& sequence) const;
+  // Which micro-batch a plan is for, if any has work.
+  std::optional<int> PickMicroBatch() const;
   bool HasDecodeWork(int micro_batch) const;
   bool HasPrefillWork() const;
-  bool CanAdmit(const Sequence& sequence) const;
-  const Sequence* NextToAdmit() const;
-  std::optional<int> PickMicroBatch() const;
+  // The sequence to admit next; nullptr if none waits or the first in line
+  // lacks a slot, blocks, or commits that are still to come.
+  Sequence* NextToAdmit() const;
+  bool HasBlocksFor(const Sequence& sequence) const;
+  bool WaitsForSlot() const;
 
   void PlanDecodes(StepPlan* plan);
-  void PlanChunks(StepPlan* plan);
-  void PlanAdmissions(StepPlan* plan);
-  std::vector<Sequence*> DecodeCandidates(int micro_batch) const;
-  bool MakeRoom(Sequence* sequence);
-  void Admit(Sequence* sequence, StepPlan* plan);
-  int ChunkSize(const Sequence& sequence, int budget) const;
-  void AddPrefill(Sequence* sequence, StepPlan* plan);
-  void AddScores(Sequence* sequence, PlannedChunk* chunk) const;
+  std::vector<Sequence*> DecodeCandidates(const StepPlan& plan) const;
+  void PlanPrefills(StepPlan* plan);
   void AddContinue(Sequence* sequence, StepPlan* plan);
+  void AddPrefill(Sequence* sequence, StepPlan* plan);
+  int ChunkSize(const Sequence& sequence, int budget) const;
+  void AddScores(Sequence* sequence, PlannedChunk* chunk) const;
   PlannedChunk StartChunk(Sequence* sequence, const StepPlan& plan) const;
-  void DrawLast(Sequence* sequence, PlannedChunk* chunk, const StepPlan& plan);
+  void Draw(Sequence* sequence, PlannedChunk* chunk, const StepPlan& plan);
   void GrowTable(Sequence* sequence, int num_tokens, PlannedChunk* chunk);
+
+  void Admit(Sequence* sequence);
+  bool MakeRoom(Sequence* sequence);
   void Preempt(Sequence* sequence);
   void Release(Sequence* sequence);
-  int LightestMicroBatch() const;
+  void FinishPlan(StepPlan* plan);
+
+  bool EndsAhead(const Sequence& sequence) const;
+  std::optional<FinishReason> ReasonToEnd(const Sequence& sequence) const;
+  int LightestMicroBatch(int preferred) const;
 
   const Options options_;
   BlockManager* const blocks_;
@@ -124,8 +131,9 @@ class Scheduler {
   Queue waiting_;  // without one, and with tokens to come
   // Sequences in neither have all their rows planned and wait for commits.
 
-  std::vector<int> free_slots_;         // oldest release first
+  std::deque<int> free_slots_;          // oldest release first
   std::vector<int> released_slots_;     // for the next plan to announce
+  std::vector<Sequence*> ending_;       // had their last chunk in this plan
   std::vector<uint32_t> generations_;   // of each slot
   std::vector<int> micro_batch_sizes_;  // decoding sequences in each
   uint64_t next_sequence_id_ = 1;

@@ -39,7 +39,7 @@ class StepClock {
   };
 
   const Options options_;
-  std::deque<Step> steps_;  // in flight, oldest first
+  std::deque<Step> steps_;                  // in flight, oldest first
   std::deque<absl::Duration> step_times_;   // recent
   std::deque<absl::Duration> token_times_;  // the same per token
   absl::Time last_commit_ = absl::InfinitePast();

@@ -75,9 +75,9 @@ class WorkerRegistry {
   // A process introduced itself. Either it is attached from now on, or nothing
   // changed and the answer says why. The same process may come again: its new
   // stream replaces the old one.
-  std::optional<internal::v1::Refusal> Attach(
-      const internal::v1::Hello& hello, std::shared_ptr<ControlLink> link,
-      absl::Time now);
+  std::optional<internal::v1::Refusal> Attach(const internal::v1::Hello& hello,
+                                              std::shared_ptr<ControlLink> link,
+                                              absl::Time now);
 
   // FailedPrecondition unless that process is attached.
   absl::Status AddPlanStream(const WorkerKey& worker,
@@ -119,9 +119,8 @@ class WorkerRegistry {
     std::shared_ptr<BeatLink> beats;
   };
 
-  std::optional<internal::v1::Refusal> Refuse(
-      const internal::v1::Hello& hello) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<internal::v1::Refusal> Refuse(const internal::v1::Hello& hello)
+      const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::optional<internal::v1::Refusal> RefuseForm(
       const internal::v1::Hello& hello) const;
   Worker* Find(const WorkerKey& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
