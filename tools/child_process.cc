@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ namespace {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);  // the parent may have blocked some
+  syscall(SYS_close_range, 3u, ~0u, 0u);  // sockets and files of the parent
   if (discard) {
     const int null = open("/dev/null", O_WRONLY);
     dup2(null, STDOUT_FILENO);
