@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "model/tokenizer/tokenizer.h"
 
@@ -33,6 +34,11 @@ class IncrementalDetokenizer {
 
  private:
   void ReadPrompt(std::span<const int32_t> prompt_ids);
+  void AppendRunByte(std::string_view byte, std::string* text);
+  void EndRun(std::string* text);
+  void AppendBroken(int count, std::string* text);
+  void AppendComplete(std::string* text);
+  std::string Strip(std::string text);
 
   const Tokenizer* tokenizer_;
   DecodeOptions options_;
@@ -41,6 +47,9 @@ class IncrementalDetokenizer {
   bool broken_run_ = false;  // this run of <0xNN> tokens is not UTF-8
   bool in_run_ = false;      // the last token was <0xNN>
   std::string pending_;      // the start of a character, 0 to 3 bytes
+  // How many U+FFFD the prompt's own text has for what of pending_ came from
+  // the prompt: they are not streamed again if the character stays broken.
+  int in_prompt_ = 0;
 };
 
 }  // namespace quatrain
