@@ -10,9 +10,11 @@
 
 namespace quatrain {
 
-DeviceBuffer::DeviceBuffer(DeviceBuffer&& other) noexcept {
-  *this = std::move(other);
-}
+DeviceBuffer::DeviceBuffer(DeviceBuffer&& other) noexcept
+    : memory_(std::exchange(other.memory_, nullptr)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      tag_(std::move(other.tag_)) {}
 
 DeviceBuffer& DeviceBuffer::operator=(DeviceBuffer other) noexcept {
   std::swap(memory_, other.memory_);
