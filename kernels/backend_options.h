@@ -20,7 +20,10 @@ struct BackendOptions {
   int max_tokens = 0;  // T of the largest step
   DType kv_dtype = DType::kF16;
   int threads = 1;
-  std::string isa;  // "" = the best of this machine; the reference ignores it
+  // Idle threads poll before they sleep: only where all threads of all ranks of
+  // this host fit its cores.
+  bool spin = false;
+  std::string isa;  // "" or "auto" = the best; the reference ignores it
   Activations activations = Activations::kExact;
   int64_t memory_limit_bytes = 0;  // of DeviceMemory; 0 = no limit
 };

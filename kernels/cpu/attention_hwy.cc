@@ -1,0 +1,420 @@
+// What:      attention of up to 32 query rows over one KV head of a paged pool;
+//            rotation; the write of K and V.
+// How:       a tile of 32 keys is widened once to f32 for all rows. Scores:
+//            keys across lanes, d ascending. Values: dims across lanes, keys
+//            ascending. Tiles are merged into segments and segments into the
+//            row's total, ascending (docs/numerics.md, 5).
+// Compiled:  once per instruction set, by Highway.
+
+#include "kernels/cpu/attention_kernels.h"
+#include "kernels/cpu/hwy_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/attention_hwy.cc"
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/half.h"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/cpu/load_f32-inl.h"
+#include "kernels/cpu/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace quatrain {
+namespace HWY_NAMESPACE {
+#if QUATRAIN_HWY_USABLE
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F32 = hn::CappedTag<float, 16>;
+using VF32 = hn::Vec<F32>;
+
+constexpr int kLanes = static_cast<int>(hn::MaxLanes(F32()));
+constexpr int kTileVectors = kKeyTile / kLanes;
+// Rows that share the loads of a tile of K.
+constexpr int kScoreRows = kTileVectors >= 8 ? 2 : 8 / kTileVectors;
+
+int Padded(int head_dim) { return (head_dim + 15) / 16 * 16; }
+
+float ToF32(hwy::float16_t value) {
+  uint16_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return F16ToF32(bits);
+}
+float ToF32(hwy::bfloat16_t value) {
+  uint16_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return BF16ToF32(bits);
+}
+float ToF32(float value) { return value; }
+
+void FromF32(float value, hwy::float16_t* to) {
+  const uint16_t bits = F32ToF16(value);
+  std::memcpy(to, &bits, sizeof(bits));
+}
+void FromF32(float value, hwy::bfloat16_t* to) {
+  const uint16_t bits = F32ToBF16(value);
+  std::memcpy(to, &bits, sizeof(bits));
+}
+void FromF32(float value, float* to) { *to = value; }
+
+template <typename T>
+HWY_INLINE void Widen(const T* from, int n, float* to) {
+  const F32 df;
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    hn::StoreU(LoadF32(df, from + i), df, to + i);
+  for (; i < n; ++i) to[i] = ToF32(from[i]);
+}
+
+template <typename T>
+void Narrow(const float* from, int n, T* to) {
+  for (int i = 0; i < n; ++i) FromF32(from[i], to + i);
+}
+void Narrow(const float* from, int n, hwy::float16_t* to) {
+  const F32 df;
+  const hn::Rebind<hwy::float16_t, F32> d16;
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    hn::StoreU(hn::DemoteTo(d16, hn::LoadU(df, from + i)), d16, to + i);
+  for (; i < n; ++i) FromF32(from[i], to + i);
+}
+
+// The start of K (plane 0) or V (plane 1) of one block and KV head.
+template <typename T>
+T* Plane(const KvLayer& kv, int64_t block, int is_value, int kv_head) {
+  const int64_t plane =
+      (block * 2 + is_value) * kv.num_kv_heads + kv_head;
+  return static_cast<T*>(kv.data) + plane * kv.block_size * kv.head_dim;
+}
+
+void Rotate(float* head, int half, const float* cos, const float* sin) {
+  const F32 df;
+  float* other = head + half;
+  int i = 0;
+  for (; i + kLanes <= half; i += kLanes) {
+    const VF32 x = hn::LoadU(df, head + i), y = hn::LoadU(df, other + i);
+    const VF32 c = hn::LoadU(df, cos + i), s = hn::LoadU(df, sin + i);
+    hn::StoreU(hn::MulSub(x, c, hn::Mul(y, s)), df, head + i);
+    hn::StoreU(hn::MulAdd(y, c, hn::Mul(x, s)), df, other + i);
+  }
+  for (; i < half; ++i) {
+    const float x = head[i], y = other[i];
+    head[i] = std::fma(x, cos[i], -(y * sin[i]));
+    other[i] = std::fma(y, cos[i], x * sin[i]);
+  }
+}
+
+template <typename T>
+void Store(const KvLayer& kv, int64_t slot, const float* k, const float* v) {
+  const int64_t block = slot / kv.block_size;
+  const int64_t offset = slot % kv.block_size;
+  const int dim = kv.head_dim;
+  T key[kMaxHeadDim];
+  for (int h = 0; h < kv.num_kv_heads; ++h, k += dim, v += dim) {
+    Narrow(k, dim, key);
+    T* keys = Plane<T>(kv, block, 0, h) + offset;
+    for (int d = 0; d < dim; ++d) keys[d * kv.block_size] = key[d];
+    Narrow(v, dim, Plane<T>(kv, block, 1, h) + offset * dim);
+  }
+}
+
+// A task's part of the scratch memory.
+struct Buffers {
+  Buffers(std::byte* scratch, int head_dim)
+      : width(Padded(head_dim)),
+        keys(reinterpret_cast<float*>(scratch)),
+        values(keys + kKeyTile * kMaxHeadDim),
+        segment(values + kKeyTile * kMaxHeadDim),
+        total(segment + kAttentionRows * kMaxHeadDim) {}
+
+  const int width;
+  float* keys;     // [head_dim, kKeyTile]
+  float* values;   // [kKeyTile, width]
+  float* segment;  // [kAttentionRows, width]
+  float* total;    // [kAttentionRows, width]
+};
+
+// A softmax over some keys, not yet divided by its sum; the values are apart.
+struct State {
+  float max = 0.0f;
+  float sum = 0.0f;
+  bool any = false;
+};
+
+// Widens the keys of [tile, tile + 32), up to end_key, block by block. Lanes
+// past the end hold anything; nobody looks at them.
+template <typename T>
+void LoadTile(const AttentionTask& task, int tile, int begin_key, int end_key,
+              const Buffers& buffers) {
+  const KvLayer& kv = *task.kv;
+  const int end = std::min(tile + kKeyTile, end_key);
+  for (int j = std::max(tile, begin_key); j < end;) {
+    const int offset = j % kv.block_size;
+    const int run = std::min(kv.block_size - offset, tile + kKeyTile - j);
+    const int64_t block = task.block_table[j / kv.block_size];
+    const T* k = Plane<T>(kv, block, 0, task.kv_head) + offset;
+    for (int d = 0; d < kv.head_dim; ++d)
+      Widen(k + int64_t{d} * kv.block_size, run,
+            buffers.keys + d * kKeyTile + (j - tile));
+    const T* v = Plane<T>(kv, block, 1, task.kv_head) + offset * kv.head_dim;
+    for (int i = 0; i < std::min(run, end - j); ++i)
+      Widen(v + int64_t{i} * kv.head_dim, kv.head_dim,
+            buffers.values + (j - tile + i) * buffers.width);
+    j += run;
+  }
+}
+
+// scores[r]: [32] of row r, before the scale.
+template <int kRows>
+HWY_INLINE void Scores(const float* keys, int head_dim, const float* const* q,
+                       float (*scores)[kKeyTile]) {
+  const F32 df;
+  VF32 sum[kRows][kTileVectors];
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kTileVectors; ++v) sum[r][v] = hn::Zero(df);
+  for (int d = 0; d < head_dim; ++d) {
+    for (int v = 0; v < kTileVectors; ++v) {
+      const VF32 k = hn::Load(df, keys + d * kKeyTile + v * kLanes);
+      for (int r = 0; r < kRows; ++r)
+        sum[r][v] = hn::MulAdd(hn::Set(df, q[r][d]), k, sum[r][v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kTileVectors; ++v)
+      hn::Store(sum[r][v], df, scores[r] + v * kLanes);
+}
+
+// Scores to weights, in place, for keys [first, last) of the tile.
+HWY_INLINE State Softmax(float scale, int first, int last, float* scores) {
+  const F32 df;
+  const VF32 begin = hn::Set(df, static_cast<float>(first));
+  const VF32 end = hn::Set(df, static_cast<float>(last));
+  const VF32 infinity = hn::Set(df, -std::numeric_limits<float>::infinity());
+  VF32 s[kTileVectors];
+  VF32 largest = infinity;
+  for (int v = 0; v < kTileVectors; ++v) {
+    const VF32 index = hn::Iota(df, static_cast<float>(v * kLanes));
+    const auto visible = hn::And(hn::Ge(index, begin), hn::Lt(index, end));
+    s[v] = hn::Mul(hn::Load(df, scores + v * kLanes), hn::Set(df, scale));
+    largest = hn::Max(largest, hn::IfThenElse(visible, s[v], infinity));
+  }
+  State state{.max = hn::GetLane(hn::MaxOfLanes(df, largest)), .any = true};
+  for (int v = 0; v < kTileVectors; ++v) {
+    const VF32 index = hn::Iota(df, static_cast<float>(v * kLanes));
+    const auto visible = hn::And(hn::Ge(index, begin), hn::Lt(index, end));
+    const VF32 p = HWY_NAMESPACE::Exp(df, hn::Sub(s[v], hn::Set(df, state.max)));
+    s[v] = hn::IfThenElseZero(visible, p);
+    hn::Store(s[v], df, scores + v * kLanes);
+  }
+  for (int half = kTileVectors / 2; half > 0; half /= 2)
+    for (int v = 0; v < half; ++v) s[v] = hn::Add(s[v], s[v + half]);
+  state.sum = HalvingSumOfLanes(df, s[0]);
+  return state;
+}
+
+HWY_INLINE float ExpOf(float x) {
+  const F32 df;
+  return hn::GetLane(HWY_NAMESPACE::Exp(df, hn::Set(df, x)));
+}
+
+// How the values of two states combine; updates the earlier one's numbers.
+struct Weights {
+  float earlier, later;
+};
+HWY_INLINE Weights MergeNumbers(const State& later, State& state) {
+  const float max = state.max > later.max ? state.max : later.max;
+  const Weights w{ExpOf(state.max - max), ExpOf(later.max - max)};
+  state.sum = std::fma(state.sum, w.earlier, later.sum * w.later);
+  state.max = max;
+  return w;
+}
+
+// values[0, width) of `state` become those of both. width: a multiple of 16.
+HWY_INLINE void MergeState(const State& later, const float* from, int width,
+                           State& state, float* values) {
+  const F32 df;
+  if (!later.any) return;
+  if (!state.any) {
+    state = later;
+    std::memcpy(values, from, width * sizeof(float));
+    return;
+  }
+  const Weights w = MergeNumbers(later, state);
+  const VF32 a = hn::Set(df, w.earlier), b = hn::Set(df, w.later);
+  for (int d = 0; d < width; d += kLanes) {
+    const VF32 add = hn::Mul(hn::LoadU(df, from + d), b);
+    hn::StoreU(hn::MulAdd(hn::LoadU(df, values + d), a, add), df, values + d);
+  }
+}
+
+// Sums p_j * v_j over keys [first, last) for kV vectors of dims, and merges
+// them into `out`.
+template <int kV>
+HWY_INLINE void AddValues(const float* values, int width, const float* p,
+                          int first, int last, const Weights* merge,
+                          float* out) {
+  const F32 df;
+  VF32 sum[kV];
+  for (int v = 0; v < kV; ++v) sum[v] = hn::Zero(df);
+  for (int j = first; j < last; ++j) {
+    const VF32 weight = hn::Set(df, p[j]);
+    const float* row = values + j * width;
+    for (int v = 0; v < kV; ++v)
+      sum[v] = hn::MulAdd(weight, hn::LoadU(df, row + v * kLanes), sum[v]);
+  }
+  for (int v = 0; v < kV; ++v) {
+    float* to = out + v * kLanes;
+    if (merge != nullptr)
+      sum[v] = hn::MulAdd(hn::LoadU(df, to), hn::Set(df, merge->earlier),
+                          hn::Mul(sum[v], hn::Set(df, merge->later)));
+    hn::StoreU(sum[v], df, to);
+  }
+}
+
+// One row's tile, merged into its segment.
+void AttendTileRow(float scale, int first, int last, const Buffers& buffers,
+                   float* scores, State& state, float* values) {
+  constexpr int kV = 8;
+  const State tile = Softmax(scale, first, last, scores);
+  Weights weights{};
+  const Weights* merge = nullptr;
+  if (state.any) {
+    weights = MergeNumbers(tile, state);
+    merge = &weights;
+  } else {
+    state = tile;
+  }
+  int d = 0;
+  for (; d + kV * kLanes <= buffers.width; d += kV * kLanes)
+    AddValues<kV>(buffers.values + d, buffers.width, scores, first, last, merge,
+                  values + d);
+  for (; d < buffers.width; d += kLanes)
+    AddValues<1>(buffers.values + d, buffers.width, scores, first, last, merge,
+                 values + d);
+}
+
+// All rows over one tile.
+template <typename T>
+void AttendTile(const AttentionTask& task, int tile, const Buffers& buffers,
+                State* segment) {
+  int begin = tile + kKeyTile, end = tile;
+  for (int r = 0; r < task.num_rows; ++r) {
+    if (task.begin_key[r] >= tile + kKeyTile || task.end_key[r] <= tile)
+      continue;
+    begin = std::min(begin, task.begin_key[r]);
+    end = std::max(end, task.end_key[r]);
+  }
+  if (begin >= end) return;
+  LoadTile<T>(task, tile, begin, end, buffers);
+  const int dim = task.kv->head_dim;
+  for (int r = 0; r < task.num_rows; r += kScoreRows) {
+    alignas(64) float scores[kScoreRows][kKeyTile];
+    const int rows = std::min(kScoreRows, task.num_rows - r);
+    if (rows == kScoreRows)
+      Scores<kScoreRows>(buffers.keys, dim, task.q + r, scores);
+    else
+      for (int i = 0; i < rows; ++i)
+        Scores<1>(buffers.keys, dim, task.q + r + i, scores + i);
+    for (int i = 0; i < rows; ++i) {
+      const int first = std::max(task.begin_key[r + i], tile) - tile;
+      const int last = std::min(task.end_key[r + i] - tile, kKeyTile);
+      if (first >= last) continue;
+      AttendTileRow(task.scale, first, last, buffers, scores[i],
+                    segment[r + i], buffers.segment + (r + i) * buffers.width);
+    }
+  }
+}
+
+void Divide(const float* values, float sum, int n, float* out) {
+  for (int d = 0; d < n; ++d) out[d] = values[d] / sum;
+}
+
+void WritePartial(const State& state, const float* values, int n, float* to) {
+  to[0] = state.max;
+  to[1] = state.sum;
+  to[2] = state.any ? 1.0f : 0.0f;
+  to[3] = 0.0f;
+  if (state.any) std::memcpy(to + kPartialHeader, values, n * sizeof(float));
+}
+
+template <typename T>
+void Attend(const AttentionTask& task) {
+  const int dim = task.kv->head_dim;
+  const Buffers buffers(task.scratch, dim);
+  State total[kAttentionRows];
+  int begin = task.begin_key[0], end = task.end_key[0];
+  for (int r = 1; r < task.num_rows; ++r) {
+    begin = std::min(begin, task.begin_key[r]);
+    end = std::max(end, task.end_key[r]);
+  }
+  begin = std::max(begin / kKeyTile * kKeyTile, task.first_segment * kKeySegment);
+  end = std::min(end, task.end_segment * kKeySegment);
+  for (int s = begin / kKeySegment * kKeySegment; s < end; s += kKeySegment) {
+    State segment[kAttentionRows];
+    for (int tile = std::max(s, begin); tile < std::min(s + kKeySegment, end);
+         tile += kKeyTile)
+      AttendTile<T>(task, tile, buffers, segment);
+    for (int r = 0; r < task.num_rows; ++r)
+      MergeState(segment[r], buffers.segment + r * buffers.width, buffers.width,
+                 total[r], buffers.total + r * buffers.width);
+  }
+  for (int r = 0; r < task.num_rows; ++r) {
+    const float* values = buffers.total + r * buffers.width;
+    if (task.out[r] != nullptr)
+      Divide(values, total[r].sum, dim, task.out[r]);
+    else
+      WritePartial(total[r], values, dim, task.partial[r]);
+  }
+}
+
+void Merge(const float* partials, int count, int stride, int head_dim,
+           float* out) {
+  State total;
+  alignas(64) float values[kMaxHeadDim], later[kMaxHeadDim];
+  const int width = Padded(head_dim);
+  for (int i = 0; i < count; ++i, partials += stride) {
+    const State state{partials[0], partials[1], partials[2] != 0.0f};
+    std::memcpy(later, partials + kPartialHeader, head_dim * sizeof(float));
+    std::fill(later + head_dim, later + width, 0.0f);
+    MergeState(state, later, width, total, values);
+  }
+  Divide(values, total.sum, head_dim, out);
+}
+
+template <typename T>
+constexpr AttentionKernels kTable = {Rotate, Store<T>, Attend<T>, Merge};
+
+}  // namespace
+
+const AttentionKernels& GetAttentionKernels(DType dtype) {
+  switch (dtype) {
+    case DType::kF16:
+      return kTable<hwy::float16_t>;
+    case DType::kBF16:
+      return kTable<hwy::bfloat16_t>;
+    default:
+      return kTable<float>;
+  }
+}
+
+#endif  // QUATRAIN_HWY_USABLE
+}  // namespace HWY_NAMESPACE
+}  // namespace quatrain
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "kernels/cpu/choose_target.h"
+
+namespace quatrain {
+
+const AttentionKernels& AttentionKernelsFor(Isa isa, DType kv_dtype) {
+  QUATRAIN_CHOOSE_TARGET(GetAttentionKernels(kv_dtype));
+}
+
+}  // namespace quatrain
+#endif  // HWY_ONCE

@@ -1,0 +1,25 @@
+#include "kernels/cpu/int4_record.h"
+
+#include "base/check.h"
+
+namespace quatrain {
+
+BlockList::BlockList(std::span<const int> block_ends) {
+  int begin = 0;
+  for (const int end : block_ends) {
+    CHECK_GT(end, begin) << "block ends must ascend";
+    CHECK_LE(end - begin, 128) << "blocks are at most 128 long";
+    const int groups = (end - begin + kGroupK - 1) / kGroupK;
+    blocks.push_back({begin, end, groups, num_digits});
+    num_digits += groups * kGroupK;
+    begin = end;
+  }
+}
+
+int64_t BlockList::TileBytes() const {
+  const int64_t headers =
+      (num_blocks() + kBlocksPerZeros - 1) / kBlocksPerZeros;
+  return kVectorBytes * (headers + num_blocks() + num_digits / kGroupK);
+}
+
+}  // namespace quatrain

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace quatrain {
+
+// The instruction sets that the CPU backend has code for.
+enum class Isa : uint8_t { kAvx2, kAvx512, kAvx512Vnni, kNeon };
+
+// "avx2", "avx512", "avx512vnni", "neon".
+const char* Name(Isa isa);
+
+// The names that this build and this machine can run, the best last. Empty on a
+// machine without fused multiply-add, where only the reference backend runs.
+std::vector<std::string> AvailableIsas();
+
+// `name`: "auto" or "" for the best, or one of AvailableIsas(). InvalidArgument
+// listing those for another name; FailedPrecondition if there is none.
+absl::StatusOr<Isa> ChooseIsa(const std::string& name);
+
+}  // namespace quatrain

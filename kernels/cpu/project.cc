@@ -1,0 +1,190 @@
+#include "kernels/cpu/project.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/check.h"
+#include "kernels/exact_sum.h"
+
+namespace quatrain {
+namespace {
+
+bool IsPartial(LinearRole role) {
+  return role == LinearRole::kO || role == LinearRole::kDown;
+}
+
+}  // namespace
+
+// Some rows on their way through one linear. Rows count from 0 in the chunk.
+struct Projector::Chunk {
+  const CpuLinear& linear;
+  const Norm* norm;
+  const std::function<const float*(int)>& row;  // by first_row + r
+  int first_row;
+  int num_rows;
+  const ScratchShape& shape;
+  std::byte* scratch;
+  MatrixView out;  // of the chunk
+
+  std::vector<const float*> x;   // after the norm
+  std::vector<uint8_t> check;    // the row may have contributions of 2^23
+  std::vector<uint8_t> marks;    // [threads + 1, num_rows]
+
+  float* normed(int r) const {
+    return reinterpret_cast<float*>(scratch + shape.normed) +
+           int64_t{r} * shape.width;
+  }
+  float* gate_up(int r) const {
+    return reinterpret_cast<float*>(scratch + shape.gate_up) +
+           int64_t{r} * shape.width;
+  }
+  uint8_t& mark(int thread, int r) { return marks[thread * num_rows + r]; }
+  DigitRows Digits(const BlockList& list) const {
+    const int64_t row_bytes = DigitRowBytes(list);
+    std::byte* base = scratch + shape.digits;
+    std::byte* tail = base + DigitBytes(list);
+    return {.digits = reinterpret_cast<int16_t*>(base),
+            .digit_stride = row_bytes / 2,
+            .scales = reinterpret_cast<float*>(tail),
+            .sums = reinterpret_cast<int32_t*>(tail) + list.num_blocks(),
+            .block_stride = row_bytes / 4};
+  }
+  // Where the f32 outputs of row r go.
+  float* Outputs(int r) const {
+    return linear.role == LinearRole::kGateUp ? gate_up(r) : out.row<float>(r);
+  }
+};
+
+void Projector::Run(int num_rows, const std::function<const float*(int)>& row,
+                    const Norm* norm, const CpuLinear& linear,
+                    const ScratchShape& shape, std::byte* scratch,
+                    MatrixView out) const {
+  if (linear.parts.empty()) {  // no part of it here, or no input
+    for (int r = 0; r < num_rows; ++r)
+      std::memset(out.row<std::byte>(0) +
+                      int64_t{r} * out.row_stride * SizeOf(out.dtype),
+                  0, int64_t{out.cols} * SizeOf(out.dtype));
+    return;
+  }
+  int rows_at_once = shape.chunk_rows;
+  for (const BlockList& list : linear.lists)
+    rows_at_once = std::min(rows_at_once, shape.RowsOf(list));
+  const int lists = static_cast<int>(linear.lists.size());
+  for (int first = 0; first < num_rows; first += rows_at_once) {
+    const int count = std::min(rows_at_once, num_rows - first);
+    MatrixView part = out;
+    part.data = out.row<std::byte>(0) +
+                int64_t{first} * out.row_stride * SizeOf(out.dtype);
+    part.rows = count;
+    Chunk chunk{linear, norm, row, first, count, shape, scratch, part};
+    chunk.x.resize(count);
+    chunk.check.resize(count);
+    chunk.marks.resize((pool_.threads() + 1) * count);
+    for (int list = 0; list < lists; ++list) {
+      Prepare(chunk, list);
+      pool_.Run([&](int thread) { MultiplyTiles(chunk, list, thread); });
+    }
+    Finish(chunk);
+  }
+}
+
+void Projector::Prepare(Chunk& chunk, int list) const {
+  pool_.ParallelFor(chunk.num_rows, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r)
+      PrepareRow(chunk, list, static_cast<int>(r));
+  });
+}
+
+void Projector::PrepareRow(Chunk& chunk, int list, int r) const {
+  const CpuLinear& linear = chunk.linear;
+  if (list == 0) {
+    chunk.x[r] = chunk.row(chunk.first_row + r);
+    if (chunk.norm != nullptr) {
+      activations_.rms_norm(chunk.x[r], chunk.norm->weight.data(),
+                            chunk.norm->eps, linear.num_cols, chunk.normed(r));
+      chunk.x[r] = chunk.normed(r);
+    }
+  }
+  const BlockList& blocks = linear.lists[list];
+  const DigitRows d = chunk.Digits(blocks).From(r);
+  const RowRange range =
+      activations_.digits(chunk.x[r], blocks, const_cast<int16_t*>(d.digits),
+                          const_cast<float*>(d.scales),
+                          const_cast<int32_t*>(d.sums));
+  chunk.check[r] = !(range.max_abs * linear.max_scale < kNoCheckBelow);
+  if (!range.finite) chunk.mark(pool_.threads(), r) = 1;
+}
+
+void Projector::MultiplyTiles(Chunk& chunk, int list, int thread) const {
+  // Each part is shared out alike, so that a thread meets the tiles that it
+  // packed.
+  for (const CpuPart& part : chunk.linear.parts) {
+    if (part.list != list) continue;
+    const auto [begin, end] = pool_.Share(part.num_tiles(), thread);
+    for (int64_t tile = begin; tile < end; ++tile)
+      MultiplyTile(chunk, part, tile, thread);
+  }
+}
+
+void Projector::MultiplyTile(Chunk& chunk, const CpuPart& part, int64_t tile,
+                             int thread) const {
+  const CpuLinear& linear = chunk.linear;
+  const BlockList& blocks = linear.lists[part.list];
+  const DigitRows digits = chunk.Digits(blocks);
+  const int first_output = static_cast<int>(tile) * kTileRows;
+  const int outputs = std::min(kTileRows, part.rows - first_output);
+  const int column = part.first_row + first_output;
+  alignas(64) int64_t sums[kRowGroup * kTileRows];
+  for (int r = 0; r < chunk.num_rows; r += kRowGroup) {
+    const int count = std::min(kRowGroup, chunk.num_rows - r);
+    uint32_t marks = 0;
+    if (part.is_int4) {
+      const uint8_t* check = chunk.check.data() + r;
+      const bool any = std::any_of(check, check + count, [](uint8_t c) { return c != 0; });
+      marks = int4_.tile[count - 1][any](part.tile(tile), blocks,
+                                         digits.From(r), sums);
+    } else {
+      // Rows after the first stand at a common stride, with or without norm.
+      const ptrdiff_t stride =
+          count > 1 ? chunk.x[r + 1] - chunk.x[r] : ptrdiff_t{0};
+      marks = dense_.Of(part.dense_dtype)[count - 1](
+          part.tile(tile), blocks, chunk.x[r], stride, sums);
+    }
+    for (int i = 0; i < count; ++i) {
+      if (marks >> i & 1) chunk.mark(thread, r + i) = 1;
+      const int64_t* from = sums + i * kTileRows;
+      if (IsPartial(linear.role)) {
+        std::copy_n(from, outputs, chunk.out.row<int64_t>(r + i) + column);
+        continue;
+      }
+      float* to = chunk.Outputs(r + i) + column;
+      for (int n = 0; n < outputs; ++n) to[n] = FromFixed(from[n]);
+      if (linear.bias.empty()) continue;
+      for (int n = 0; n < outputs; ++n) to[n] = to[n] + linear.bias[column + n];
+    }
+  }
+}
+
+void Projector::Finish(Chunk& chunk) const {
+  const CpuLinear& linear = chunk.linear;
+  const int half = linear.num_rows / 2;
+  pool_.ParallelFor(chunk.num_rows, [&](int64_t begin, int64_t end, int) {
+    for (int r = static_cast<int>(begin); r < end; ++r) {
+      uint8_t marked = 0;
+      for (int t = 0; t <= pool_.threads(); ++t) marked |= chunk.mark(t, r);
+      if (IsPartial(linear.role)) {
+        chunk.out.row<int64_t>(r)[linear.num_rows] = marked;
+        continue;
+      }
+      float* out = chunk.out.row<float>(r);
+      if (linear.role == LinearRole::kGateUp && !marked) {
+        const float* gate = chunk.gate_up(r);
+        activations_.gate(gate, gate + half, half, out);
+      }
+      if (marked) std::fill_n(out, linear.role == LinearRole::kGateUp ? half : linear.num_rows, MarkedValue());
+    }
+  });
+}
+
+}  // namespace quatrain

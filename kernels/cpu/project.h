@@ -1,0 +1,48 @@
+#pragma once
+
+#include <functional>
+
+#include "base/matrix_view.h"
+#include "kernels/backend.h"
+#include "kernels/cpu/activations.h"
+#include "kernels/cpu/cpu_linear.h"
+#include "kernels/cpu/dense_matmul.h"
+#include "kernels/cpu/int4_matmul.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/thread_pool.h"
+
+namespace quatrain {
+
+// All products of activations and a linear's packed parts: norm, digits,
+// products, and what the role does with the sums. Blocking and threading; the
+// inner loops are the three kernel tables.
+class Projector {
+ public:
+  Projector(Isa isa, ThreadPool* pool)
+      : activations_(ActivationKernelsFor(isa)),
+        int4_(Int4KernelsFor(isa)),
+        dense_(DenseKernelsFor(isa)),
+        pool_(*pool) {}
+
+  // `row(i)` is row i of x, f32 [linear.cols()]. out has num_rows rows; its
+  // meaning follows from the role, as Backend::Project says. norm may be null.
+  void Run(int num_rows, const std::function<const float*(int)>& row,
+           const Norm* norm, const CpuLinear& linear, const ScratchShape& shape,
+           std::byte* scratch, MatrixView out) const;
+
+ private:
+  struct Chunk;
+  void Prepare(Chunk& chunk, int list) const;
+  void PrepareRow(Chunk& chunk, int list, int r) const;
+  void MultiplyTiles(Chunk& chunk, int list, int thread) const;
+  void MultiplyTile(Chunk& chunk, const CpuPart& part, int64_t tile,
+                    int thread) const;
+  void Finish(Chunk& chunk) const;
+
+  const ActivationKernels& activations_;
+  const Int4Kernels& int4_;
+  const DenseKernels& dense_;
+  ThreadPool& pool_;
+};
+
+}  // namespace quatrain
