@@ -472,5 +472,44 @@ TEST(ReferenceAttendTest, OneKeyGivesItsStoredValue) {
     EXPECT_EQ(out[5 * 16 + d], F16ToF32(F32ToF16(qkv[(6 + 2 + 1) * 16 + d])));
 }
 
+// The bits themselves, which tolerances above would let drift.
+TEST(ReferenceTest, BitsAreFixed) {
+  const auto data = [](size_t n) {
+    std::vector<float> values(n);
+    uint32_t state = 1;
+    for (float& value : values) {
+      state = state * 1664525u + 1013904223u;
+      value = static_cast<float>(static_cast<int32_t>(state)) * 0x1p-30f;
+    }
+    return values;
+  };
+  uint64_t hash = 14695981039346656037u;
+  const auto add = [&hash](const std::vector<float>& values) {
+    for (const float value : values)
+      hash = (hash ^ std::bit_cast<uint32_t>(value)) * 1099511628211u;
+  };
+  add(Attend({.spec = GqaSpec(0)}, data(600 * 160), 600, 600));
+  add(Attend({.spec = GqaSpec(70), .dtype = DType::kBF16}, data(100 * 160), 100,
+             9));
+  const auto backend = MakeBackend();
+  HostDense dense(20, 300, DType::kF16, BlockEnds(300, 128));
+  const std::vector<float> weights = data(20 * 300);
+  for (int i = 0; i < 20 * 300; ++i) dense.Set(i / 300, i % 300, weights[i]);
+  HostInt4 int4(20, 300, BlockEnds(300, 64));
+  for (int i = 0; i < 20 * 300; ++i)
+    int4.q()[i] = std::bit_cast<uint32_t>(weights[i]) >> 9 & 15;
+  std::fill(int4.z().begin(), int4.z().end(), 7);
+  std::fill(int4.s().begin(), int4.s().end(), 0.0123f);
+  add(Store(*backend, dense, data(300)));
+  add(Store(*backend, int4, data(300)));
+  const auto gated = backend->PackLinear(
+      {.cols = 300, .parts = {int4.part(), dense.part()}}, LinearRole::kGateUp);
+  HostMatrix<float> x(1, 300, data(300)), out(1, 20);
+  backend->Project(x.view(), std::make_unique<Norm>(Norm{data(300)}).get(),
+                   **gated, out.view());
+  add(out.values());
+  EXPECT_EQ(hash, 54669745754217611u);
+}
+
 }  // namespace
 }  // namespace quatrain
