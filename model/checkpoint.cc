@@ -54,7 +54,9 @@ absl::StatusOr<Index> ReadIndex(const std::string& path) {
       return Refused(
           path,
           absl::StrCat(
-              Quoted(tensor), " is in ", Quoted(file.dump(-1, ' ', true)),
+              Quoted(tensor), " is in ",
+              Quoted(file.is_string() ? file.get<std::string>()
+                                      : file.dump(-1, ' ', true)),
               ", expected a file name of A-Z a-z 0-9 . _ - in this folder"));
     }
     index.weight_map[tensor] = file.get<std::string>();
