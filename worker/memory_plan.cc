@@ -72,6 +72,7 @@ int64_t MemoryPlan::min_blocks() const {
 }
 
 int64_t MemoryPlan::device_bytes() const {
+  if (limit_bytes == 0) return 0;
   int64_t elsewhere = 0;
   for (const Term& term : terms)
     if (term.name == "process" || term.name == "comm") elsewhere += term.bytes;

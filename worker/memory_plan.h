@@ -36,7 +36,8 @@ struct MemoryPlan {
   // not fit.
   int64_t min_blocks() const;
   bool fits() const { return num_blocks() >= min_blocks(); }
-  // What DeviceMemory may hand out: the limit less what is not allocated there.
+  // What DeviceMemory may hand out: the limit less what is not allocated there;
+  // 0, without a limit, if there is none.
   int64_t device_bytes() const;
 
   // "rank 0 (worker-0/0)   limit 256.00 MiB  process 20.00 MiB ..."

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend.h"
+#include "worker/activation_buffers.h"
+#include "worker/engine_settings.h"
+
+namespace quatrain {
+
+// Makes the backend of one rank: the one place that picks a device.
+// limit_bytes: of its DeviceMemory. InvalidArgument or FailedPrecondition for
+// an instruction set that does not exist or that this machine lacks.
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(
+    const EngineSettings& settings, const ActivationShape& shape,
+    int64_t limit_bytes);
+
+}  // namespace quatrain
