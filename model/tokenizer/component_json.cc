@@ -65,12 +65,15 @@ absl::StatusOr<std::string> Component::String(const std::string& key) const {
 }
 
 absl::StatusOr<char32_t> Component::Char(const std::string& key) const {
-  ASSIGN_OR_RETURN(const std::string text, String(key));
-  if (text.empty() ||
-      CodePointAt(text, 0).length != static_cast<int>(text.size()))
-    return Wrong(absl::StrCat("\"", key, "\" is \"", text.substr(0, 100),
-                              "\", expected one character"));
-  return CodePointAt(text, 0).value;
+  const json* value = Find(key);
+  const auto wrong =
+      Wrong(absl::StrCat("\"", key, "\": expected one character"));
+  if (value == nullptr || !value->is_string()) return wrong;
+  const auto& text = value->get_ref<const std::string&>();
+  if (text.empty()) return wrong;
+  const CodePoint c = CodePointAt(text, 0);
+  if (c.length != static_cast<int>(text.size())) return wrong;
+  return c.value;
 }
 
 absl::StatusOr<const json*> Component::Array(const std::string& key) const {

@@ -145,29 +145,26 @@ PreTokenizer PreTokenizer::FromSteps(std::vector<PreTokenizerStep> steps) {
 
 absl::Status PreTokenizer::Cut(std::string_view text, bool at_start,
                                Pieces* pieces) const {
-  Pieces cut;
-  if (!text.empty()) cut.list.push_back({text, at_start});
+  pieces->list.clear();
+  if (!text.empty()) pieces->list.push_back({text, at_start});
   bool mapped = false;
   for (const PreTokenizerStep& step : steps_) {
-    RETURN_IF_ERROR(Cutter(&cut).Run(step));
+    RETURN_IF_ERROR(Cutter(pieces).Run(step));
     // Steps after ByteLevel see its alphabet; if there is none, mapping there
     // and back would change nothing.
     if (std::holds_alternative<ByteLevelStep>(step) &&
         &step != &steps_.back()) {
-      MapPieces(&cut, ToByteLevel);
+      MapPieces(pieces, ToByteLevel);
       mapped = true;
     }
   }
   if (mapped) {
-    MapPieces(&cut, [](std::string_view piece) {
+    MapPieces(pieces, [](std::string_view piece) {
       std::optional<std::string> bytes = FromByteLevel(piece);
       CHECK(bytes.has_value()) << "a step after ByteLevel changed its text";
       return *std::move(bytes);
     });
   }
-  pieces->list.insert(pieces->list.end(), cut.list.begin(), cut.list.end());
-  for (std::string& stored : cut.storage)
-    pieces->storage.push_back(std::move(stored));
   return absl::OkStatus();
 }
 

@@ -55,7 +55,9 @@ struct Piece {
 };
 struct Pieces {
   std::vector<Piece> list;
-  std::deque<std::string> storage;  // of pieces that are not in the text
+  // Of pieces that are not in the text. A deque never moves its strings, whose
+  // bytes may lie inside them.
+  std::deque<std::string> storage;
 };
 
 // Cuts normalized text into pieces. Default: one piece.
@@ -69,7 +71,7 @@ class PreTokenizer {
   static absl::StatusOr<PreTokenizer> FromJson(const nlohmann::json& json);
   static PreTokenizer FromSteps(std::vector<PreTokenizerStep> steps);
 
-  // Adds the pieces of `text`, which must stay alive as long as they do;
+  // Sets the pieces of `text`, which must stay alive as long as they do;
   // `at_start` as in Piece. ResourceExhausted if a pattern runs out of limits.
   absl::Status Cut(std::string_view text, bool at_start, Pieces* pieces) const;
 
