@@ -20,16 +20,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s: not JSON\n", argv[1]);
     return 2;
   }
-  quatrain::RandomCheckpointSpec spec;
-  spec.config_json = json.at("config").dump();
-  spec.seed = json.value("seed", spec.seed);
-  spec.group_size = json.value("group_size", spec.group_size);
-  spec.dtype = json.value("dtype", spec.dtype);
-  spec.qk_gain = json.value("qk_gain", spec.qk_gain);
-  spec.other_gain = json.value("other_gain", spec.other_gain);
-  spec.head_gain = json.value("head_gain", spec.head_gain);
-  spec.embedding_std = json.value("embedding_std", spec.embedding_std);
-  spec.tokenizer_folder = json.value("tokenizer_folder", spec.tokenizer_folder);
+  const quatrain::RandomCheckpointSpec spec =
+      quatrain::ReadRandomCheckpointSpec(json);
   const absl::Status status = quatrain::WriteRandomCheckpoint(spec, argv[2]);
   if (!status.ok())
     std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());

@@ -58,6 +58,7 @@ class Writer {
                  bool bias);
   void AddInt4(const std::string& module, int n, int k, double std);
   void AddLayer(int layer);
+  void RotateOutputs(const std::string& module, int outputs);
 
   const RandomCheckpointSpec& spec_;
   const json& config_;
@@ -137,7 +138,25 @@ void Writer::AddLinear(const std::string& module, int n, int k, double gain,
     AddFloats(module + ".weight", {n, k}, 0, std, spec_.dtype);
   }
   const std::string dtype = spec_.group_size > 0 ? "F16" : spec_.dtype;
-  if (bias) AddFloats(module + ".bias", {n}, 0, 0.5 * gain, dtype);
+  const double bias_std = spec_.zero_biases ? 0 : 0.5 * gain;
+  if (bias) AddFloats(module + ".bias", {n}, 0, bias_std, dtype);
+}
+
+// Makes output n of a linear what output n + `outputs` was, cyclically.
+void Writer::RotateOutputs(const std::string& module, int outputs) {
+  for (TensorPlan& t : tensors_) {
+    if (t.name.rfind(module + ".", 0) != 0) continue;
+    const bool outputs_are_rows = t.name == module + ".weight";
+    const int per_element = t.dtype == "I32" ? 8 : 1;
+    const int64_t inner = outputs_are_rows ? t.shape[1] : 1;
+    const int64_t count = outputs_are_rows ? t.shape[0] : t.shape.back();
+    const int64_t by = outputs / per_element;
+    t.element = [=, element = t.element](int64_t index, char* out) {
+      const int64_t k = index % inner, n = index / inner % count;
+      const int64_t rest = index / (inner * count);
+      element((rest * count + (n + by) % count) * inner + k, out);
+    };
+  }
 }
 
 void Writer::AddLayer(int layer) {
@@ -154,6 +173,8 @@ void Writer::AddLayer(int layer) {
   AddFloats(prefix + "input_layernorm.weight", {hidden}, 1, 0.1, spec_.dtype);
   AddLinear(prefix + "self_attn.q_proj", heads * head_dim, hidden,
             spec_.qk_gain, qkv_bias);
+  if (spec_.rotate_q_heads)
+    RotateOutputs(prefix + "self_attn.q_proj", head_dim);
   AddLinear(prefix + "self_attn.k_proj", kv_heads * head_dim, hidden,
             spec_.qk_gain, qkv_bias);
   AddLinear(prefix + "self_attn.v_proj", kv_heads * head_dim, hidden, other,
@@ -217,6 +238,20 @@ absl::Status Writer::Write(const std::string& path) const {
 }
 
 }  // namespace
+
+RandomCheckpointSpec ReadRandomCheckpointSpec(const nlohmann::json& json) {
+  RandomCheckpointSpec spec;
+  spec.config_json = json.at("config").dump();
+  spec.seed = json.value("seed", spec.seed);
+  spec.group_size = json.value("group_size", spec.group_size);
+  spec.dtype = json.value("dtype", spec.dtype);
+  spec.qk_gain = json.value("qk_gain", spec.qk_gain);
+  spec.other_gain = json.value("other_gain", spec.other_gain);
+  spec.head_gain = json.value("head_gain", spec.head_gain);
+  spec.embedding_std = json.value("embedding_std", spec.embedding_std);
+  spec.tokenizer_folder = json.value("tokenizer_folder", spec.tokenizer_folder);
+  return spec;
+}
 
 absl::Status WriteRandomCheckpoint(const RandomCheckpointSpec& spec,
                                    const std::string& folder) {

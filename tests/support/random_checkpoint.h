@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "nlohmann/json.hpp"
 
 namespace quatrain {
 
@@ -24,9 +25,17 @@ struct RandomCheckpointSpec {
   double other_gain = 0.7;
   double head_gain = 2.0;
   double embedding_std = 0.1;
+  // Mistakes for negative controls: every bias 0; query head h computed with
+  // the weights of head h + 1.
+  bool zero_biases = false;
+  bool rotate_q_heads = false;
   // Copied beside the weights where not empty: a folder with tokenizer files.
   std::string tokenizer_folder;
 };
+
+// From the JSON form that make_random_checkpoint and tests/oracle use: a field
+// for each member, "config" holding config.json.
+RandomCheckpointSpec ReadRandomCheckpointSpec(const nlohmann::json& json);
 
 // Writes config.json and model.safetensors into `folder`, which is made.
 absl::Status WriteRandomCheckpoint(const RandomCheckpointSpec& spec,
