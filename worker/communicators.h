@@ -54,14 +54,15 @@ int64_t CommunicatorBytes(const GroupLayout& layout, int my_rank,
                           const CommunicatorOptions& options);
 
 // Connects `my_rank` to its peers. Every rank calls it at about the same time,
-// each on a thread of its own, with the same layout, prefix and sizes; the ranks
-// of one process share `hub`. A group or link whose ranks live in one process
-// goes through memory, any other through Gloo; a group of one needs neither.
+// each on a thread of its own, with the same layout, prefix and sizes; the
+// ranks of one process share `hub`. A group or link whose ranks live in one
+// process goes through memory, any other through Gloo; a group of one needs
+// neither.
 //
 // Fails within form_timeout (plus a second) with a message that names the peer:
-// DeadlineExceeded, or Unavailable where connecting went wrong. Gloo's formation
-// breaks when a stranger connects meanwhile, so the caller tries again with a
-// fresh prefix. `hub->Abort(prefix, status)` ends it early.
+// DeadlineExceeded, or Unavailable where connecting went wrong. Gloo's
+// formation breaks when a stranger connects meanwhile, so the caller tries
+// again with a fresh prefix. `hub->Abort(prefix, status)` ends it early.
 absl::StatusOr<Communicators> FormCommunicators(
     const GroupLayout& layout, int my_rank, ProcessHub* hub,
     KeyValueStore* store, const std::string& prefix,

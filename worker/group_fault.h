@@ -3,6 +3,8 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "base/mutex.h"
@@ -20,8 +22,8 @@ class GroupFault {
   bool raised() const { return raised_.load(std::memory_order_acquire); }
   absl::Status status() const;
 
-  // `wake` runs once, when the fault is raised; at once if it already is. It
-  // wakes waiters and returns soon. RemoveHook waits until it is not running.
+  // `wake` runs when the fault is raised, at once if it already is. It wakes
+  // waiters and returns soon. RemoveHook waits until it is not running.
   int AddHook(std::function<void()> wake);
   void RemoveHook(int id);
 
@@ -36,17 +38,18 @@ class GroupFault {
   int next_hook_ ABSL_GUARDED_BY(hooks_mutex_) = 0;
 };
 
-// Holds a hook for as long as it lives. `fault` must outlive it.
+// Holds a hook for as long as it lives. The fault is shared by everything that
+// a rank talks through, in no particular order of destruction.
 class FaultHook {
  public:
-  FaultHook(GroupFault* fault, std::function<void()> wake)
-      : fault_(fault), id_(fault->AddHook(std::move(wake))) {}
+  FaultHook(std::shared_ptr<GroupFault> fault, std::function<void()> wake)
+      : fault_(std::move(fault)), id_(fault_->AddHook(std::move(wake))) {}
   ~FaultHook() { fault_->RemoveHook(id_); }
   FaultHook(const FaultHook&) = delete;
   FaultHook& operator=(const FaultHook&) = delete;
 
  private:
-  GroupFault* const fault_;
+  const std::shared_ptr<GroupFault> fault_;
   const int id_;
 };
 

@@ -34,7 +34,8 @@ class IdChannel {
   virtual absl::Status status() const = 0;
 };
 
-// More than plans can be in flight: a plan waits for the ids it continues.
-inline constexpr int kMaxSamplesInFlight = 64;
+// A first rank that reads samples only when it needs them is behind by the
+// plans that drew nothing it continues.
+inline constexpr int kMaxSamplesInFlight = 1024;
 
 }  // namespace quatrain

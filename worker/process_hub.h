@@ -18,8 +18,8 @@ namespace quatrain {
 // process, outlives all communicators. Thread-safe.
 class ProcessHub {
  public:
-  // Ends the formation under `prefix` on all ranks of this process, and every
-  // communicator formed under it. Does nothing for a prefix never seen.
+  // Ends the formation under `prefix` on all ranks of this process, also one
+  // that begins later, and every communicator formed under it.
   void Abort(const std::string& prefix, const absl::Status& status);
 
   // For communicators.cc: makes `fault` reachable by Abort.
@@ -32,7 +32,8 @@ class ProcessHub {
   // raised meanwhile.
   template <typename T>
   absl::StatusOr<std::shared_ptr<T>> Meet(
-      const std::string& key, int num_ranks, GroupFault* fault,
+      const std::string& key, int num_ranks,
+      const std::shared_ptr<GroupFault>& fault,
       std::chrono::steady_clock::time_point deadline,
       const std::function<std::shared_ptr<T>()>& make) {
     auto met = MeetAny(key, num_ranks, fault, deadline,
@@ -50,7 +51,8 @@ class ProcessHub {
   };
 
   absl::StatusOr<std::shared_ptr<void>> MeetAny(
-      const std::string& key, int num_ranks, GroupFault* fault,
+      const std::string& key, int num_ranks,
+      const std::shared_ptr<GroupFault>& fault,
       std::chrono::steady_clock::time_point deadline,
       const std::function<std::shared_ptr<void>()>& make);
 
@@ -60,6 +62,7 @@ class ProcessHub {
       ABSL_GUARDED_BY(mutex_);
   std::multimap<std::string, std::weak_ptr<GroupFault>> faults_
       ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, absl::Status> aborted_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace quatrain

@@ -1,0 +1,259 @@
+#include "worker/gloo_context.h"
+
+#include <netdb.h>
+
+#include <condition_variable>
+#include <csignal>
+#include <exception>
+#include <functional>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/mutex.h"
+#include "base/status_macros.h"
+#include "gloo/transport/buffer.h"
+#include "gloo/transport/context.h"
+#include "gloo/transport/tcp/device.h"
+#include "gloo/transport/unbound_buffer.h"
+
+namespace quatrain {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr int kGreetingSlot = 1 << 20;  // apart from all others
+
+milliseconds Left(Clock::time_point deadline) {
+  return std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(
+                                       deadline - Clock::now()));
+}
+
+// Gloo writes to sockets without MSG_NOSIGNAL; a lost peer is an error here.
+void IgnoreSigpipe() {
+  static const auto before = std::signal(SIGPIPE, SIG_IGN);
+  (void)before;
+}
+
+// Gloo does not notice when a name has no address.
+bool Resolves(const std::string& host) {
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), nullptr, nullptr, &found) != 0) return false;
+  freeaddrinfo(found);
+  return true;
+}
+
+std::string AddressKey(const std::string& prefix, int from, int to) {
+  return absl::StrCat(prefix, "/", from, "-", to);
+}
+
+// Closes a context that has not connected in time: Gloo's own limit is five
+// times the timeout of a wait, for each peer.
+class ConnectWatch {
+ public:
+  ConnectWatch(GlooContext* context, Clock::time_point deadline)
+      : thread_([this, context, deadline] {
+          MutexLock lock(&mutex_);
+          while (!done_ && Clock::now() < deadline) {
+            changed_.WaitFor(&mutex_, deadline - Clock::now());
+          }
+          if (!done_) context->Close();
+        }) {}
+  ~ConnectWatch() {
+    MutexLock lock(&mutex_);
+    done_ = true;
+    changed_.SignalAll();
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;
+  std::jthread thread_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<gloo::transport::Device>> OpenGlooDevice(
+    const std::string& data_host) {
+  IgnoreSigpipe();
+  if (!Resolves(data_host)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data host ", data_host, ": no such address"));
+  }
+  try {
+    return gloo::transport::tcp::CreateDevice(
+        gloo::transport::tcp::attr(data_host.c_str()));
+  } catch (const std::exception& e) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data host ", data_host,
+                     ": not an address of this machine: ", e.what()));
+  }
+}
+
+GlooContext::GlooContext(const Options& options,
+                         std::shared_ptr<GroupFault> fault)
+    : options_(options), fault_(std::move(fault)) {}
+
+absl::StatusOr<std::shared_ptr<GlooContext>> GlooContext::Create(
+    std::shared_ptr<gloo::transport::Device> device, const Options& options,
+    std::shared_ptr<GroupFault> fault) {
+  std::shared_ptr<GlooContext> made(new GlooContext(options, fault));
+  try {
+    made->context_ = device->createContext(options.rank, options.num_ranks);
+    made->context_->setTimeout(options.timeout);
+    for (const int peer : options.peers) made->context_->createPair(peer);
+    made->closer_ = made->context_->createUnboundBuffer(&made->unused_, 1);
+  } catch (const std::exception& e) {
+    return absl::UnavailableError(
+        absl::StrCat(options.name, ": cannot listen: ", e.what()));
+  }
+  made->hook_.emplace(std::move(fault), [c = made.get()] { c->Close(); });
+  return made;
+}
+
+GlooContext::~GlooContext() {
+  hook_.reset();
+  Close();
+}
+
+void GlooContext::Close() {
+  MutexLock lock(&close_mutex_);
+  if (closed_ || closer_ == nullptr) return;
+  closed_ = true;
+  try {
+    closer_->waitRecv(milliseconds(1));
+  } catch (const std::exception&) {
+    // As intended: all pairs are closed now, and what waits on them throws.
+  }
+}
+
+absl::Status GlooContext::Publish(KeyValueStore* store,
+                                  const std::string& prefix) {
+  for (const int peer : options_.peers) {
+    const std::vector<char> address =
+        context_->getPair(peer)->address().bytes();
+    RETURN_IF_ERROR(store->Put(AddressKey(prefix, options_.rank, peer),
+                               std::string(address.begin(), address.end())));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status GlooContext::Connect(KeyValueStore* store,
+                                  const std::string& prefix,
+                                  Clock::time_point deadline) {
+  // All addresses first: once a peer has published, connecting is quick.
+  std::vector<std::string> addresses;
+  for (const int peer : options_.peers) {
+    auto address =
+        store->Get(AddressKey(prefix, peer, options_.rank), Left(deadline));
+    if (!address.ok()) {
+      return absl::Status(
+          address.status().code(),
+          absl::StrCat(options_.name, ": no address of rank ", peer, ": ",
+                       std::string(address.status().message())));
+    }
+    addresses.push_back(*std::move(address));
+  }
+  const ConnectWatch watch(this, deadline);
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    try {
+      context_->getPair(options_.peers[i])
+          ->connect({addresses[i].begin(), addresses[i].end()});
+    } catch (const std::exception& e) {
+      return absl::Status(Clock::now() < deadline
+                              ? absl::StatusCode::kUnavailable
+                              : absl::StatusCode::kDeadlineExceeded,
+                          absl::StrCat(options_.name, ": rank ", options_.rank,
+                                       " cannot connect to rank ",
+                                       options_.peers[i], ": ", e.what()));
+    }
+  }
+  return Greet(std::hash<std::string>()(prefix));
+}
+
+absl::Status GlooContext::Greet(uint64_t greeting) {
+  const size_t n = options_.peers.size();
+  std::vector<uint64_t> heard(n);
+  std::vector<std::unique_ptr<GlooBuffer>> ears, mouths;
+  for (size_t i = 0; i < n; ++i) {
+    ears.push_back(
+        ReceiveBuffer(options_.peers[i], kGreetingSlot,
+                      std::as_writable_bytes(std::span(&heard[i], 1))));
+    mouths.push_back(
+        SendBuffer(options_.peers[i], kGreetingSlot,
+                   std::as_writable_bytes(std::span(&greeting, 1))));
+  }
+  bool ok = true;
+  for (size_t i = 0; i < n && ok; ++i) ok = mouths[i]->Send(sizeof(greeting));
+  for (size_t i = 0; i < n && ok; ++i) {
+    ok = mouths[i]->WaitSend() && ears[i]->WaitReceive();
+    if (ok && heard[i] != greeting) {
+      fault_->Raise(absl::UnavailableError(absl::StrCat(
+          options_.name, ": a stranger connected in place of rank ",
+          options_.peers[i])));
+      ok = false;
+    }
+  }
+  if (!ok) Close();  // before the buffers go
+  return ok ? absl::OkStatus() : fault_->status();
+}
+
+std::unique_ptr<GlooBuffer> GlooContext::SendBuffer(
+    int peer, int slot, std::span<std::byte> memory) {
+  return std::make_unique<GlooBuffer>(this, peer,
+                                      context_->getPair(peer)->createSendBuffer(
+                                          slot, memory.data(), memory.size()));
+}
+
+std::unique_ptr<GlooBuffer> GlooContext::ReceiveBuffer(
+    int peer, int slot, std::span<std::byte> memory) {
+  return std::make_unique<GlooBuffer>(this, peer,
+                                      context_->getPair(peer)->createRecvBuffer(
+                                          slot, memory.data(), memory.size()));
+}
+
+GlooBuffer::GlooBuffer(GlooContext* context, int peer,
+                       std::unique_ptr<gloo::transport::Buffer> buffer)
+    : context_(context), peer_(peer), buffer_(std::move(buffer)) {}
+
+GlooBuffer::~GlooBuffer() = default;
+
+template <typename Call>
+bool GlooBuffer::Run(Call call) {
+  if (context_->fault().raised()) return false;
+  const std::string& name = context_->options().name;
+  const milliseconds timeout = context_->options().timeout;
+  const Clock::time_point start = Clock::now();
+  try {
+    call();
+    return true;
+  } catch (const std::exception& e) {
+    // Gloo has one exception for both; only a timeout lasts as long as one.
+    if (Clock::now() - start >= timeout) {
+      context_->fault().Raise(absl::DeadlineExceededError(
+          absl::StrCat(name, ": rank ", peer_, " did not answer within ",
+                       timeout.count(), " ms")));
+    } else {
+      context_->fault().Raise(absl::UnavailableError(
+          absl::StrCat(name, ": rank ", peer_, " is lost: ", e.what())));
+    }
+    return false;
+  }
+}
+
+bool GlooBuffer::Send(size_t offset, size_t bytes, size_t peer_offset) {
+  return Run([&] { buffer_->send(offset, bytes, peer_offset); });
+}
+
+bool GlooBuffer::WaitSend() {
+  return Run([&] { buffer_->waitSend(); });
+}
+
+bool GlooBuffer::WaitReceive() {
+  return Run([&] { buffer_->waitRecv(); });
+}
+
+}  // namespace quatrain
