@@ -1,0 +1,308 @@
+#include <cmath>
+#include <limits>
+
+#include "gtest/gtest.h"
+#include "kernels/exact_sum.h"
+#include "kernels/record_size.h"
+#include "tests/kernels/cpu_cases.h"
+
+// Products of the CPU backend against the reference, bit for bit.
+namespace quatrain {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+// What one call of Project is given.
+struct ProjectCase {
+  LogicalLinear linear;
+  LinearRole role = LinearRole::kQkv;
+  const Norm* norm = nullptr;
+  int rows = 1;
+  std::vector<float> x;  // [rows, cols]
+};
+
+int OutputCols(const ProjectCase& c) {
+  int outputs = 0;
+  for (const LogicalPart& part : c.linear.parts) outputs += part.rows;
+  if (c.role == LinearRole::kGateUp) return outputs / 2;
+  return c.role == LinearRole::kQkv ? outputs : outputs + 1;
+}
+
+// The bits of the output; the sums of a marked row are unspecified, so 0.
+std::vector<uint64_t> Bits(const ProjectCase& c, Backend& backend) {
+  auto linear = backend.PackLinear(c.linear, c.role);
+  EXPECT_TRUE(linear.ok()) << linear.status();
+  HostMatrix<float> x(c.rows, c.linear.cols, c.x);
+  const int cols = OutputCols(c);
+  std::vector<uint64_t> bits;
+  if (c.role == LinearRole::kQkv || c.role == LinearRole::kGateUp) {
+    HostMatrix<float> out(c.rows, cols);
+    backend.Project(x.view(), c.norm, **linear, out.view());
+    for (const float v : out.values())
+      bits.push_back(std::bit_cast<uint32_t>(v));
+    return bits;
+  }
+  HostMatrix<int64_t> out(c.rows, cols);
+  backend.Project(x.view(), c.norm, **linear, out.view());
+  for (int r = 0; r < c.rows; ++r)
+    for (const int64_t v : out.row(r))
+      bits.push_back(out.row(r).back() != 0 ? out.row(r).back() : v);
+  return bits;
+}
+
+void ExpectEqualToReference(const ProjectCase& c, const std::string& what) {
+  const std::vector<uint64_t> want = Bits(c, *MakeReference());
+  for (const CpuCase& cpu : CpuCases())
+    EXPECT_TRUE(SameBits(Bits(c, *MakeCpu(cpu)), want))
+        << what << ", " << cpu.name();
+}
+
+// Activations of several magnitudes: plain, an outlier, a zero block,
+// subnormals, and the boundary below which digits are 0.
+std::vector<float> HardRows(int rows, int cols, Random& random) {
+  std::vector<float> x = random.Normals(size_t(rows) * cols, 2.0f);
+  for (int r = 0; r < rows; ++r) {
+    float* row = x.data() + size_t(r) * cols;
+    if (r % 5 == 1) row[random.Int(0, cols - 1)] = 3000.0f;
+    if (r % 5 == 2) std::fill_n(row, std::min(cols, 128), 0.0f);
+    if (r % 5 == 3)
+      for (int k = 0; k < std::min(cols, 128); ++k) row[k] *= 1e-39f;
+    if (r % 5 == 4)
+      for (int k = 0; k < std::min(cols, 128); ++k) row[k] *= 2e-34f;
+  }
+  return x;
+}
+
+TEST(CpuProjectTest, Int4OfEveryShape) {
+  Random random(1);
+  struct Shape {
+    int outputs, cols, group;
+  };
+  for (const Shape& s : {
+           Shape{1, 1, 128},       // the smallest
+           Shape{1, 128, 128},     // one output
+           Shape{17, 136, 128},    // a tile and one output, a block of 8
+           Shape{16, 131, 128},    // a prime number of inputs
+           Shape{31, 256, 32},     // groups of 32
+           Shape{48, 320, 64},     // groups of 64
+           Shape{33, 700, 100},    // blocks of 100, 28, 72, 56, ..
+           Shape{100, 1237, 128},  // ten blocks, the last odd
+           Shape{256, 1376, 128},  // a slice of Llama-2-7B's down
+       }) {
+    const HostInt4 host(s.outputs, s.cols, BlockEnds(s.cols, s.group), 0.02f,
+                        random);
+    for (const int rows : {1, 2, 3, 5, 8, 11}) {
+      ExpectEqualToReference(
+          {.linear = {.cols = s.cols, .parts = {host.part()}},
+           .role = LinearRole::kO,
+           .rows = rows,
+           .x = HardRows(rows, s.cols, random)},
+          std::to_string(s.outputs) + "x" + std::to_string(s.cols) + " rows " +
+              std::to_string(rows));
+    }
+  }
+}
+
+TEST(CpuProjectTest, Int4OfManyRows) {
+  Random random(2);
+  const int cols = 264;
+  const HostInt4 host(49, cols, BlockEnds(cols, 128), 0.02f, random);
+  std::vector<int> counts = {33, 64, 65, 257};
+  for (int rows = 1; rows <= 20; ++rows) counts.push_back(rows);
+  for (const int rows : counts)
+    ExpectEqualToReference({.linear = {.cols = cols, .parts = {host.part()}},
+                            .rows = rows,
+                            .x = HardRows(rows, cols, random)},
+                           std::to_string(rows) + " rows");
+}
+
+TEST(CpuProjectTest, Int4OfExtremeDigits) {
+  Random random(3);
+  const int cols = 256;
+  HostInt4 host(16, cols, BlockEnds(cols, 128), 0.02f, random);
+  for (int n = 0; n < 8; ++n) {  // the largest sums: 128 * 15 * 32639
+    std::fill_n(host.q().begin() + n * cols, cols, n % 2 ? 15 : 0);
+    host.z()[2 * n] = host.z()[2 * n + 1] = n % 2 ? 0 : 15;
+  }
+  std::vector<float> x(2 * cols, 1.0f);
+  for (int k = 0; k < cols; ++k) x[cols + k] = k % 2 ? -1.0f : 1.0f;
+  ExpectEqualToReference({.linear = {.cols = cols, .parts = {host.part()}},
+                          .rows = 2,
+                          .x = x},
+                         "extreme digits");
+}
+
+TEST(CpuProjectTest, DenseOfEveryShape) {
+  Random random(4);
+  for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
+    for (const auto& [outputs, cols] :
+         {std::pair{1, 1}, {17, 127}, {33, 300}, {128, 512}}) {
+      const HostDense host(outputs, cols, dtype, BlockEnds(cols, 128), 0.1f,
+                           random);
+      for (const int rows : {1, 2, 3, 4, 6, 8, 13, 65})
+        ExpectEqualToReference(
+            {.linear = {.cols = cols, .parts = {host.part()}},
+             .role = LinearRole::kDown,
+             .rows = rows,
+             .x = HardRows(rows, cols, random)},
+            std::string(Name(dtype)) + " " + std::to_string(outputs) + "x" +
+                std::to_string(cols) + " rows " + std::to_string(rows));
+    }
+  }
+}
+
+TEST(CpuProjectTest, NormAndBiasAndPartsOfDifferentKinds) {
+  Random random(5);
+  const int cols = 300;
+  const Norm norm{.weight = random.Normals(cols), .eps = 1e-5f};
+  const HostInt4 q(40, cols, BlockEnds(cols, 128), 0.02f, random);
+  const HostDense k(17, cols, DType::kF16, BlockEnds(cols, 128), 0.1f, random);
+  const HostInt4 v(17, cols, BlockEnds(cols, 32), 0.02f, random);
+  const LogicalLinear linear{.cols = cols,
+                             .parts = {q.part(), k.part(), v.part()},
+                             .bias = random.Normals(74)};
+  for (const int rows : {1, 9, 70}) {
+    const std::vector<float> x = random.Normals(rows * cols, 3.0f);
+    ExpectEqualToReference(
+        {.linear = linear, .norm = &norm, .rows = rows, .x = x}, "norm");
+    ExpectEqualToReference({.linear = linear, .rows = rows, .x = x}, "none");
+  }
+}
+
+TEST(CpuProjectTest, GateAndUp) {
+  Random random(6);
+  const int cols = 160;
+  for (const int half : {1, 16, 37}) {
+    const HostInt4 gate(half, cols, BlockEnds(cols, 128), 0.05f, random);
+    const HostInt4 up(half, cols, BlockEnds(cols, 128), 0.02f, random);
+    const HostDense dense_up(half, cols, DType::kBF16, BlockEnds(cols, 128),
+                             0.1f, random);
+    const Norm norm{.weight = random.Normals(cols), .eps = 1e-6f};
+    for (const int rows : {1, 10, 130}) {
+      const std::vector<float> x = HardRows(rows, cols, random);
+      for (const LogicalPart& second : {up.part(), dense_up.part()})
+        ExpectEqualToReference(
+            {.linear = {.cols = cols,
+                        .parts = {gate.part(), second},
+                        .bias = random.Normals(2 * half)},
+             .role = LinearRole::kGateUp,
+             .norm = &norm,
+             .rows = rows,
+             .x = x},
+            "half " + std::to_string(half));
+    }
+  }
+}
+
+TEST(CpuProjectTest, MarksRowsThatAreNotFinite) {
+  Random random(7);
+  const int cols = 260;
+  HostInt4 int4(20, cols, BlockEnds(cols, 128), 0.02f, random);
+  int4.s()[3] = 1e30f;  // its contributions are too large
+  HostInt4 plain(20, cols, BlockEnds(cols, 128), 0.02f, random);
+  const HostDense dense(20, cols, DType::kF32, BlockEnds(cols, 128), 0.1f,
+                        random);
+  for (const LinearRole role :
+       {LinearRole::kQkv, LinearRole::kO, LinearRole::kGateUp}) {
+    for (const LogicalPart& part : {int4.part(), plain.part(), dense.part()}) {
+      for (const int rows : {1, 7, 19}) {
+        std::vector<float> x = random.Normals(rows * cols);
+        for (int r = 0; r < rows; ++r) {
+          float* row = x.data() + r * cols;
+          if (r % 6 == 0) row[random.Int(0, cols - 1)] = kInf;
+          if (r % 6 == 1) row[random.Int(0, cols - 1)] = kNan;
+          if (r % 6 == 2) row[random.Int(0, cols - 1)] = 3e38f;
+          if (r % 6 == 3) row[259] = -1e8f;
+        }
+        ExpectEqualToReference({.linear = {.cols = cols, .parts = {part}},
+                                .role = role,
+                                .rows = rows,
+                                .x = x},
+                               "marks, rows " + std::to_string(rows));
+      }
+    }
+  }
+}
+
+// Around 2^23, where a contribution stops to fit.
+TEST(CpuProjectTest, MarksExactlyWhatDoesNotFit) {
+  HostInt4 host(16, 128, {128});
+  for (int n = 0; n < 16; ++n) {
+    std::fill_n(host.q().begin() + n * 128, 128, 15);
+    host.s()[n] = 1.0f;
+  }
+  for (const float x : {4368.0f, 4369.0f, 4369.06f, 4369.07f, 4370.0f, 5000.0f})
+    ExpectEqualToReference({.linear = {.cols = 128, .parts = {host.part()}},
+                            .role = LinearRole::kO,
+                            .rows = 1,
+                            .x = std::vector<float>(128, x)},
+                           "x " + std::to_string(x));
+}
+
+TEST(CpuProjectTest, ARankWithoutAPart) {
+  Random random(8);
+  const HostInt4 host(16, 128, {128}, 0.02f, random);
+  for (const CpuCase& cpu : CpuCases()) {
+    const auto backend = MakeCpu(cpu);
+    auto none = backend->PackLinear({.cols = 0, .parts = {{.rows = 24}}},
+                                    LinearRole::kO);
+    ASSERT_TRUE(none.ok());
+    HostMatrix<float> x(3, 0);
+    HostMatrix<int64_t> out(3, 25, std::vector<int64_t>(75, 7));
+    backend->Project(x.view(), nullptr, **none, out.view());
+    EXPECT_EQ(out.values(), std::vector<int64_t>(75));
+    auto empty = backend->PackLinear({.cols = 128}, LinearRole::kGateUp);
+    HostMatrix<float> in(3, 128);
+    HostMatrix<float> nothing(3, 0);
+    backend->Project(in.view(), nullptr, **empty, nothing.view());
+  }
+}
+
+TEST(CpuProjectTest, AllocatesExactlyWhatRecordSizeSays) {
+  Random random(9);
+  const int cols = 700;
+  const std::vector<int> ends = BlockEnds(cols, 100);
+  const HostInt4 int4(33, cols, ends, 0.02f, random);
+  const HostDense dense(20, cols, DType::kF16, BlockEnds(cols, 128), 0.1f,
+                        random);
+  BackendOptions options = TestOptions();
+  const auto backend = MakeCpu({AvailableIsas().back(), 2}, options);
+  auto linear = backend->PackLinear(
+      {.cols = cols, .parts = {int4.part(), dense.part()}}, LinearRole::kQkv);
+  ASSERT_TRUE(linear.ok());
+  auto used = backend->memory().used_bytes_by_tag();
+  EXPECT_EQ(used["weights"], Int4RecordBytes(33, ends) +
+                                 DenseRecordBytes(20, cols, DType::kF16));
+  EXPECT_EQ(used["runtime"],
+            ScratchBytes(options.max_tokens, cols,
+                         options.max_blocks * options.block_size, 2));
+}
+
+TEST(CpuProjectTest, ReportsTheReadersErrorAndTheBudget) {
+  class Broken : public HostInt4 {
+   public:
+    using HostInt4::HostInt4;
+    absl::Status ReadInt4(int, int, uint8_t*, uint8_t*,
+                          float*) const override {
+      return absl::DataLossError("a torn file");
+    }
+  };
+  const Broken broken(64, 128, {128});
+  LogicalPart part = broken.part();
+  part.reader = &broken;
+  BackendOptions options = TestOptions();
+  auto status = MakeCpu({AvailableIsas()[0], 2})
+                    ->PackLinear({.cols = 128, .parts = {part}},
+                                 LinearRole::kO)
+                    .status();
+  EXPECT_EQ(status.message(), "a torn file");
+  options.memory_limit_bytes = 1000;
+  status = MakeCpu({AvailableIsas()[0], 2}, options)
+               ->PackLinear({.cols = 128, .parts = {part}}, LinearRole::kO)
+               .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+}
+
+}  // namespace
+}  // namespace quatrain
