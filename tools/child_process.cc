@@ -24,7 +24,7 @@ namespace {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);  // the parent may have blocked some
-  syscall(SYS_close_range, 3u, ~0u, 0u);  // sockets and files of the parent
+  syscall(SYS_close_range, 3u, ~0u, 0u);     // sockets and files of the parent
   if (discard) {
     const int null = open("/dev/null", O_WRONLY);
     dup2(null, STDOUT_FILENO);

@@ -1,0 +1,319 @@
+#include "tools/bench_kernel.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <span>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/cpu_linear.h"
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/record_size.h"
+
+namespace quatrain {
+namespace {
+
+constexpr int64_t kTotalBytes = int64_t{1} << 30;  // rotated over
+constexpr double kSecondsPerLine = 0.6;
+constexpr int kGroup = 128;
+
+double Now() {
+  return std::chrono::duration<double>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+struct Shape {
+  std::string name;
+  int inputs = 0;
+  int outputs = 0;
+};
+
+absl::StatusOr<Shape> ParseShape(const std::string& text) {
+  for (const Shape& known :
+       {Shape{"qkv", 4096, 12288}, Shape{"o", 4096, 4096},
+        Shape{"up", 4096, 11008}, Shape{"down", 11008, 4096}})
+    if (text == known.name) return known;
+  const size_t x = text.find('x');
+  Shape shape{text};
+  if (x != std::string::npos &&
+      absl::SimpleAtoi(text.substr(0, x), &shape.inputs) &&
+      absl::SimpleAtoi(text.substr(x + 1), &shape.outputs) &&
+      std::min(shape.inputs, shape.outputs) >= 1 &&
+      std::max(shape.inputs, shape.outputs) <= 1 << 20)
+    return shape;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--shapes: \"", text,
+      "\", expected qkv, o, up, down or INPUTSxOUTPUTS, such as 4096x11008"));
+}
+
+// Random weights, from a pool so that packing does not wait for them.
+class RandomReader : public WeightReader {
+ public:
+  explicit RandomReader(const Shape& shape)
+      : cols_(shape.inputs), blocks_((cols_ + kGroup - 1) / kGroup) {
+    std::mt19937 engine(1);
+    for (uint8_t& q : pool_) q = engine() & 15;
+  }
+  absl::Status ReadInt4(int begin, int end, uint8_t* q, uint8_t* z,
+                        float* s) const override {
+    for (int row = begin; row < end; ++row, q += cols_) {
+      for (int k = 0; k < cols_; k += 4096)
+        std::memcpy(q + k, pool_.data() + row * 61 % 4096,
+                    std::min(4096, cols_ - k));
+    }
+    std::fill_n(z, (end - begin) * blocks_, uint8_t{8});
+    std::fill_n(s, (end - begin) * blocks_, 0.01f);
+    return absl::OkStatus();
+  }
+  absl::Status ReadDense(int, int, void*) const override {
+    return absl::InternalError("not dense");
+  }
+
+ private:
+  const int cols_, blocks_;
+  std::vector<uint8_t> pool_ = std::vector<uint8_t>(8192);
+};
+
+std::vector<int> BlockEnds(int cols) {
+  std::vector<int> ends;
+  for (int k = kGroup; k < cols; k += kGroup) ends.push_back(k);
+  ends.push_back(cols);
+  return ends;
+}
+
+// Copies of one linear, enough to outgrow the caches.
+struct Copies {
+  std::vector<std::unique_ptr<Linear>> linears;
+  int64_t bytes_each = 0;
+};
+
+absl::StatusOr<Copies> MakeCopies(const Shape& shape, Backend& backend) {
+  const RandomReader reader(shape);
+  const std::vector<int> ends = BlockEnds(shape.inputs);
+  const LogicalLinear logical{.cols = shape.inputs,
+                              .parts = {{.rows = shape.outputs,
+                                         .is_int4 = true,
+                                         .block_ends = ends,
+                                         .reader = &reader}}};
+  Copies copies{.bytes_each = Int4RecordBytes(shape.outputs, ends)};
+  for (int64_t bytes = 0; bytes < kTotalBytes; bytes += copies.bytes_each) {
+    ASSIGN_OR_RETURN(auto linear,
+                     backend.PackLinear(logical, LinearRole::kQkv));
+    copies.linears.push_back(std::move(linear));
+  }
+  return copies;
+}
+
+// Adds up all bytes, in steps of kUnroll vectors, fetching `ahead` bytes early.
+using Vector = uint64_t __attribute__((vector_size(64), may_alias));
+
+template <int kUnroll>
+uint64_t ReadAll(std::span<const std::byte> bytes, int ahead) {
+  Vector sums[kUnroll] = {};
+  const auto* vectors = reinterpret_cast<const Vector*>(bytes.data());
+  const size_t n = bytes.size() / sizeof(Vector) / kUnroll * kUnroll;
+  for (size_t i = 0; i < n; i += kUnroll)
+    for (int u = 0; u < kUnroll; ++u) {
+      if (ahead > 0)
+        __builtin_prefetch(bytes.data() + (i + u) * sizeof(Vector) + ahead);
+      sums[u] += vectors[i + u];
+    }
+  uint64_t sum = 0;
+  for (const Vector& v : sums)
+    for (int i = 0; i < 8; ++i) sum += v[i];
+  return sum;
+}
+
+struct ReadVariant {
+  uint64_t (*read)(std::span<const std::byte>, int);
+  int ahead;
+};
+constexpr ReadVariant kReadVariants[] = {
+    {ReadAll<4>, 0}, {ReadAll<8>, 0}, {ReadAll<4>, 1024}, {ReadAll<4>, 4096}};
+
+// Seconds for one pass over all copies by the threads that packed them.
+double ReadSeconds(const Copies& copies, const ReadVariant& variant,
+                   ThreadPool& pool) {
+  std::vector<uint64_t> sums(pool.threads() * 8);
+  const double start = Now();
+  for (const auto& linear : copies.linears) {
+    const CpuPart& part = static_cast<const CpuLinear&>(*linear).parts[0];
+    pool.Run([&](int thread) {
+      const auto [begin, end] = pool.Share(part.num_tiles(), thread);
+      sums[thread * 8] +=
+          variant.read({part.tile(begin),
+                        static_cast<size_t>((end - begin) * part.tile_bytes)},
+                       variant.ahead);
+    });
+  }
+  const double seconds = Now() - start;
+  for (volatile uint64_t sum : sums) (void)sum;  // the sums are needed
+  return seconds;
+}
+
+double BestReadBytesPerSecond(const Copies& copies, ThreadPool& pool) {
+  double best = 1e30;
+  for (int pass = 0; pass < 3; ++pass)
+    for (const ReadVariant& variant : kReadVariants)
+      best = std::min(best, ReadSeconds(copies, variant, pool));
+  return static_cast<double>(copies.linears.size() * copies.bytes_each) / best;
+}
+
+struct Line {
+  Shape shape;
+  int rows = 0;
+  double seconds = 0;  // of one product
+  int64_t bytes = 0;   // of its weights
+  double read = 0;     // bytes per second, the plain read
+  double bytes_per_second() const { return bytes / seconds; }
+  double fraction() const { return bytes_per_second() / read; }
+  double gops() const {
+    return 2e-9 * rows * shape.inputs * shape.outputs / seconds;
+  }
+};
+
+// The best of several passes; a pass ends early where products are slow.
+double ProductSeconds(const Shape& shape, const Copies& copies, int rows,
+                      Backend& backend) {
+  std::mt19937 engine(2);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(size_t(rows) * shape.inputs);
+  for (float& value : x) value = normal(engine);
+  std::vector<float> out(size_t(rows) * shape.outputs);
+  const MatrixView in{x.data(), DType::kF32, rows, shape.inputs, shape.inputs};
+  const MatrixView to{out.data(), DType::kF32, rows, shape.outputs,
+                      shape.outputs};
+  backend.Project(in, nullptr, *copies.linears[0], to);
+  double best = 1e30;
+  const double start = Now();
+  for (int pass = 0; pass < 5 && (pass == 0 || Now() - start < kSecondsPerLine);
+       ++pass) {
+    const double pass_start = Now();
+    int calls = 0;
+    for (const auto& linear : copies.linears) {
+      backend.Project(in, nullptr, *linear, to);
+      ++calls;
+      if (Now() - pass_start > kSecondsPerLine) break;
+    }
+    best = std::min(best, (Now() - pass_start) / calls);
+  }
+  return best;
+}
+
+void Print(const std::vector<Line>& lines, const std::string& description,
+           const std::string& output) {
+  const bool csv = output == "csv", json = output == "json";
+  if (json)
+    std::printf("{\"backend\": \"%s\", \"lines\": [", description.c_str());
+  else if (csv)
+    std::printf(
+        "shape,inputs,outputs,rows,microseconds,bytes,gb_per_s,read_gb_per_s,"
+        "fraction_of_read,gop_per_s\n");
+  else if (output == "md")
+    std::printf(
+        "%s\n\n| shape | rows | time, us | bytes | GB/s | read, GB/s | of the "
+        "read | GOP/s |\n|---|---:|---:|---:|---:|---:|---:|---:|\n",
+        description.c_str());
+  else
+    std::printf("%s\n%-18s %5s %12s %11s %7s %7s %6s %9s\n",
+                description.c_str(), "shape", "rows", "time, us", "bytes",
+                "GB/s", "read", "share", "GOP/s");
+  const char* separator = "";
+  for (const Line& line : lines) {
+    const double us = line.seconds * 1e6, gb = line.bytes_per_second() * 1e-9;
+    const double read = line.read * 1e-9, share = line.fraction();
+    const long long bytes = line.bytes;
+    const std::string label = absl::StrCat(
+        line.shape.name, " ", line.shape.inputs, "x", line.shape.outputs);
+    if (json)
+      std::printf(
+          "%s\n{\"shape\": \"%s\", \"inputs\": %d, \"outputs\": %d, \"rows\": "
+          "%d, \"microseconds\": %.2f, \"bytes\": %lld, \"gb_per_s\": %.2f, "
+          "\"read_gb_per_s\": %.2f, \"fraction_of_read\": %.3f, "
+          "\"gop_per_s\": %.1f}",
+          separator, line.shape.name.c_str(), line.shape.inputs,
+          line.shape.outputs, line.rows, us, bytes, gb, read, share,
+          line.gops());
+    else if (csv)
+      std::printf("%s,%d,%d,%d,%.2f,%lld,%.2f,%.2f,%.3f,%.1f\n",
+                  line.shape.name.c_str(), line.shape.inputs,
+                  line.shape.outputs, line.rows, us, bytes, gb, read, share,
+                  line.gops());
+    else if (output == "md")
+      std::printf("| %s | %d | %.1f | %lld | %.2f | %.2f | %.0f %% | %.1f |\n",
+                  label.c_str(), line.rows, us, bytes, gb, read, share * 100,
+                  line.gops());
+    else
+      std::printf("%-18s %5d %12.1f %11lld %7.2f %7.2f %5.0f%% %9.1f\n",
+                  label.c_str(), line.rows, us, bytes, gb, read, share * 100,
+                  line.gops());
+    separator = ",";
+  }
+  if (json) std::printf("\n]}\n");
+}
+
+absl::Status Run(const BenchKernelOptions& options) {
+  const std::string& output = options.output;
+  if (!output.empty() && output != "md" && output != "csv" && output != "json")
+    return absl::InvalidArgumentError(
+        absl::StrCat("-o: \"", output, "\", expected md, csv or json"));
+  std::vector<int> rows = options.rows;
+  if (rows.empty()) rows = {1, 4, 16, 64, 512};
+  for (const int n : rows)
+    if (n < 1 || n > 1 << 16)
+      return absl::InvalidArgumentError(
+          absl::StrCat("--rows: ", n, ", expected 1..65536"));
+  const int cores = std::max(1u, std::thread::hardware_concurrency());
+  const int threads = options.threads == 0 ? cores : options.threads;
+  if (threads < 1 || threads > 1024)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--threads: ", threads, ", expected 1..1024"));
+  std::vector<Shape> shapes;
+  std::vector<std::string> names = options.shapes;
+  if (names.empty()) names = {"qkv", "o", "up", "down"};
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(Shape shape, ParseShape(name));
+    shapes.push_back(shape);
+  }
+  const bool spin = threads <= cores;
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Backend> backend,
+      MakeCpuBackend({.max_tokens = *std::max_element(rows.begin(), rows.end()),
+                      .threads = threads,
+                      .spin = spin,
+                      .isa = options.isa}));
+  ThreadPool pool(threads, spin);
+  std::vector<Line> lines;
+  for (const Shape& shape : shapes) {
+    ASSIGN_OR_RETURN(const Copies copies, MakeCopies(shape, *backend));
+    for (const int n : rows) {
+      Line line{shape, n, 0, copies.bytes_each, 0};
+      line.read = BestReadBytesPerSecond(copies, pool);
+      line.seconds = ProductSeconds(shape, copies, n, *backend);
+      lines.push_back(line);
+    }
+  }
+  Print(lines, backend->Description(), output);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int BenchKernel(const BenchKernelOptions& options) {
+  const absl::Status status = Run(options);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "quatrain: %s\n", std::string(status.message()).c_str());
+  return 2;
+}
+
+}  // namespace quatrain

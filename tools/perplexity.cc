@@ -1,0 +1,149 @@
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/logging.h"
+#include "base/status_macros.h"
+#include "model/tokenizer/tokenizer.h"
+#include "tools/command.h"
+#include "worker/local_driver.h"
+#include "worker/local_group.h"
+
+namespace quatrain {
+namespace {
+
+struct Flags {
+  std::string model;
+  std::string file;
+  int window = 0;  // 0 = the context
+  int max_windows = 0;
+  LayoutFlags layout;
+  std::string backend = "cpu";
+  std::string isa;
+  std::string activations = "exact";
+  std::string kv_cache_dtype = "auto";
+  int threads = 0;
+  bool per_window = false;
+};
+
+absl::StatusOr<std::vector<int32_t>> ReadTokens(const Flags& flags) {
+  std::ifstream in(flags.file, std::ios::binary);
+  if (!in) {
+    return absl::NotFoundError(absl::StrCat(flags.file, ": cannot read"));
+  }
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
+                   Tokenizer::Load(flags.model));
+  return tokenizer->Encode(text, /*add_special_tokens=*/true);
+}
+
+absl::StatusOr<std::unique_ptr<LocalGroup>> StartGroup(const Flags& flags,
+                                                       int window) {
+  EngineSettings settings;
+  ASSIGN_OR_RETURN(const Model model, OpenModel(flags.model));
+  ASSIGN_OR_RETURN(settings.layout,
+                   MakeLayout(flags.layout, model.config.num_layers));
+  settings.backend = flags.backend;
+  settings.isa = flags.isa;
+  settings.threads = flags.threads;
+  settings.ranks_on_host = settings.layout.num_ranks();
+  settings.max_num_seqs = 1;
+  settings.max_model_len = window;
+  settings.activations =
+      flags.activations == "f32" ? Activations::kF32 : Activations::kExact;
+  if (flags.kv_cache_dtype == "f32") settings.kv_dtype = DType::kF32;
+  if (flags.kv_cache_dtype == "bf16") settings.kv_dtype = DType::kBF16;
+  return LocalGroup::Start(flags.model, settings);
+}
+
+// Mean negative log-likelihood of ids[1..].
+absl::StatusOr<double> ScoreWindow(LocalGroup& group,
+                                   std::span<const int32_t> ids) {
+  ASSIGN_OR_RETURN(const std::vector<float> logprobs, ScoreTokens(group, ids));
+  double sum = 0;
+  for (const float logprob : logprobs) sum -= logprob;
+  return sum / static_cast<double>(logprobs.size());
+}
+
+absl::Status Measure(const Flags& flags, LocalGroup& group,
+                     std::span<const int32_t> ids, size_t window) {
+  double sum = 0;
+  int64_t scored = 0;
+  int windows = 0;
+  for (size_t at = 0; at + window <= ids.size(); at += window) {
+    if (flags.max_windows > 0 && windows == flags.max_windows) break;
+    ASSIGN_OR_RETURN(const double nll,
+                     ScoreWindow(group, ids.subspan(at, window)));
+    sum += nll * static_cast<double>(window - 1);
+    scored += static_cast<int64_t>(window) - 1;
+    ++windows;
+    if (flags.per_window) std::printf("%.9f\n", nll);
+    std::fprintf(stderr, "\rwindow %d, perplexity so far %.4f", windows,
+                 std::exp(sum / static_cast<double>(scored)));
+  }
+  std::fprintf(stderr, "\n");
+  if (windows == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(flags.file, ": ", ids.size(),
+                     " tokens, expected at least one window of ", window));
+  }
+  std::printf("perplexity %.6f over %lld tokens in %d windows of %zu\n",
+              std::exp(sum / static_cast<double>(scored)),
+              static_cast<long long>(scored), windows, window);
+  return absl::OkStatus();
+}
+
+int Run(const Flags& flags) {
+  if (!StartLogging("warn", "perplexity").ok()) return kExitFailure;
+  const absl::StatusOr<Model> model = OpenModel(flags.model);
+  if (!model.ok()) return Fail(kExitModelUnreadable, model.status());
+  const int window =
+      flags.window > 0 ? flags.window : model->config.max_model_len;
+  if (window < 2 || window > model->config.max_model_len) {
+    return Fail(kExitUsage, absl::InvalidArgumentError(absl::StrCat(
+                                "--window: ", window, ", expected 2..",
+                                model->config.max_model_len)));
+  }
+  const absl::StatusOr<std::vector<int32_t>> ids = ReadTokens(flags);
+  if (!ids.ok()) return Fail(kExitModelUnreadable, ids.status());
+  auto group = StartGroup(flags, window);
+  if (!group.ok()) return Fail(ExitCodeOf(group.status()), group.status());
+  const absl::Status status =
+      Measure(flags, **group, *ids, static_cast<size_t>(window));
+  return status.ok() ? kExitOk : Fail(ExitCodeOf(status), status);
+}
+
+}  // namespace
+
+RunCommand AddPerplexity(CLI::App& app) {
+  auto f = std::make_shared<Flags>();
+  app.add_option("MODEL", f->model, "model folder")->required();
+  app.add_option("FILE", f->file, "UTF-8 text")->required();
+  app.add_option("--window", f->window,
+                 "tokens; windows do not overlap, the first token of each is "
+                 "not scored; 0: the context");
+  app.add_option("--max-windows", f->max_windows, "0: all of the file");
+  app.add_flag("--per-window", f->per_window,
+               "print the mean negative log-likelihood of every window");
+  app.add_option("--tp,--tensor-parallel-size", f->layout.tp);
+  app.add_option("--pp,--pipeline-parallel-size", f->layout.pp);
+  app.add_option("--layers", f->layout.layers);
+  app.add_option("--tp-shares", f->layout.tp_shares);
+  app.add_option("--backend", f->backend)
+      ->check(CLI::IsMember({"cpu", "reference"}));
+  app.add_option("--isa", f->isa);
+  app.add_option("--activations", f->activations)
+      ->check(CLI::IsMember({"exact", "f32"}));
+  app.add_option("--kv-cache-dtype", f->kv_cache_dtype)
+      ->check(CLI::IsMember({"auto", "f16", "bf16", "f32"}));
+  app.add_option("--threads", f->threads, "of each rank");
+  return [f] { return Run(*f); };
+}
+
+}  // namespace quatrain

@@ -1,0 +1,76 @@
+#include <unistd.h>
+
+#include <climits>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "base/logging.h"
+#include "tools/command.h"
+#include "tools/stop_signals.h"
+#include "worker/process_memory.h"
+#include "worker/worker_process.h"
+
+namespace quatrain {
+namespace {
+
+struct Flags {
+  WorkerOptions worker;
+  std::string log_level = "info";
+};
+
+std::string HostName() {
+  char name[HOST_NAME_MAX + 1] = {};
+  gethostname(name, HOST_NAME_MAX);
+  return name;
+}
+
+int Run(Flags flags) {
+  StopSignals signals;
+  ReturnFreedMemory();
+  if (flags.worker.name.empty())
+    flags.worker.name = absl::StrCat(HostName(), "-", getpid());
+  if (const absl::Status status =
+          StartLogging(flags.log_level, flags.worker.name);
+      !status.ok()) {
+    return Fail(kExitUsage, status);
+  }
+  std::stop_source stop;
+  signals.OnStop([&] { stop.request_stop(); });
+  const WorkerOutcome outcome = RunWorker(flags.worker, stop.get_token());
+  if (outcome.code == kWorkerStopped) return kExitOk;
+  return Fail(static_cast<ExitCode>(outcome.code), outcome.status);
+}
+
+}  // namespace
+
+RunCommand AddWorker(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  WorkerOptions* o = &flags->worker;
+  app.add_option("--coordinator", o->coordinator,
+                 "HOST:PORT of its internal port")
+      ->required();
+  app.add_option("--model", o->model_folder, "model folder")->required();
+  app.add_option("--name", o->name,
+                 "unique in the group, whose ranks are ordered by it; default: "
+                 "host and process");
+  app.add_option("--ranks", o->num_ranks, "that this process hosts")
+      ->check(CLI::Range(1, 64));
+  app.add_option("--max-memory", o->max_memory,
+                 "cpu=8GiB for the process, or 0=4GiB,1=2GiB by rank; default: "
+                 "half of what is available");
+  app.add_option("--backend", o->backend, "instead of the coordinator's choice")
+      ->check(CLI::IsMember({"cpu", "reference"}));
+  app.add_option("--isa", o->isa, "instead of the coordinator's choice");
+  app.add_option("--threads", o->threads, "of each rank; 0: as told")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--data-host", o->data_host,
+                 "address for data between ranks; default: the local end of "
+                 "the connection to the coordinator");
+  app.add_option("--log-level", flags->log_level,
+                 "trace, debug, info, warn, error");
+  return [flags] { return Run(*flags); };
+}
+
+}  // namespace quatrain
