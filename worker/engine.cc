@@ -22,9 +22,9 @@ constexpr std::chrono::milliseconds kIdle(100);
 
 }  // namespace
 
-Engine::Engine(Options options, Decoder* decoder, Backend* backend,
-               const ActivationBuffers* buffers, Communicators* communicators,
-               OnResult on_result)
+RankEngine::RankEngine(Options options, Decoder* decoder, Backend* backend,
+                       const ActivationBuffers* buffers,
+                       Communicators* communicators, OnResult on_result)
     : options_(options),
       decoder_(decoder),
       backend_(backend),
@@ -38,13 +38,13 @@ Engine::Engine(Options options, Decoder* decoder, Backend* backend,
       queue_(kMaxQueuedPlans),
       thread_([this] { Loop(); }) {}
 
-Engine::~Engine() {
+RankEngine::~RankEngine() {
   queue_.Close();
   // A rank that waits for a peer would otherwise keep the thread.
   communicators_->Abort(absl::CancelledError("the engine stops"));
 }
 
-absl::Status Engine::Warmup() {
+absl::Status RankEngine::Warmup() {
   std::promise<absl::Status> done;
   std::future<absl::Status> status = done.get_future();
   if (!queue_.Push({nullptr, &done}))
@@ -52,12 +52,12 @@ absl::Status Engine::Warmup() {
   return status.get();
 }
 
-bool Engine::Submit(std::shared_ptr<const ReceivedPlan> plan) {
+bool RankEngine::Submit(std::shared_ptr<const ReceivedPlan> plan) {
   Work work{std::move(plan)};
   return queue_.TryPush(work);
 }
 
-void Engine::Loop() {
+void RankEngine::Loop() {
   while (true) {
     std::optional<Work> work = queue_.PopFor(kIdle);
     if (!work && queue_.closed()) return;
@@ -72,7 +72,7 @@ void Engine::Loop() {
   }
 }
 
-void Engine::Handle(const ReceivedPlan& plan) {
+void RankEngine::Handle(const ReceivedPlan& plan) {
   const Clock::time_point start = Clock::now();
   internal::v1::StepResult result = NewResult();
   result.set_step_id(plan.plan.step_id());
@@ -95,8 +95,8 @@ void Engine::Handle(const ReceivedPlan& plan) {
   on_result_(result);
 }
 
-absl::Status Engine::RunPlan(const ReceivedPlan& received,
-                             internal::v1::StepResult* result) {
+absl::Status RankEngine::RunPlan(const ReceivedPlan& received,
+                                 internal::v1::StepResult* result) {
   ASSIGN_OR_RETURN(PlannedStep planned, builder_.Build(received.plan));
   RETURN_IF_ERROR(ledger_.Prepare(&planned));
   const StepView& view = backend_->BeginStep(planned.step);
@@ -110,8 +110,8 @@ absl::Status Engine::RunPlan(const ReceivedPlan& received,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<SampledRow>> Engine::RunStep(const StepView& view,
-                                                        uint64_t step_id) {
+absl::StatusOr<std::vector<SampledRow>> RankEngine::RunStep(
+    const StepView& view, uint64_t step_id) {
   std::vector<SampledRow> sampled;
   if (view.num_tokens > 0) sampled = decoder_->RunStep(view);
   RETURN_IF_ERROR(backend_->Finish(step_id));
@@ -119,7 +119,8 @@ absl::StatusOr<std::vector<SampledRow>> Engine::RunStep(const StepView& view,
   return sampled;
 }
 
-void Engine::ChainDigestOf(const ReceivedPlan& received, const StepView& view) {
+void RankEngine::ChainDigestOf(const ReceivedPlan& received,
+                               const StepView& view) {
   digest_ = ChainDigest(digest_, std::as_bytes(std::span(received.bytes)));
   if (!options_.first_stage) return;
   // Little-endian, as all machines that we run on store them.
@@ -128,8 +129,8 @@ void Engine::ChainDigestOf(const ReceivedPlan& received, const StepView& view) {
                                        static_cast<size_t>(view.num_tokens))));
 }
 
-void Engine::Publish(uint64_t step_id, std::span<const LogitsRow> rows,
-                     std::span<const SampledRow> sampled) {
+void RankEngine::Publish(uint64_t step_id, std::span<const LogitsRow> rows,
+                         std::span<const SampledRow> sampled) {
   Samples samples{.step_id = step_id};
   for (size_t i = 0; i < rows.size(); ++i) {
     if (!rows[i].draw) continue;
@@ -142,7 +143,7 @@ void Engine::Publish(uint64_t step_id, std::span<const LogitsRow> rows,
   communicators_->ids->Publish(samples);
 }
 
-void Engine::EchoIfDue(bool idle) {
+void RankEngine::EchoIfDue(bool idle) {
   const uint64_t step = last_step_;
   if (options_.samples || step == echoed_step_) return;
   const Clock::time_point now = Clock::now();
@@ -157,14 +158,14 @@ void Engine::EchoIfDue(bool idle) {
   last_echo_ = now;
 }
 
-internal::v1::StepResult Engine::NewResult() const {
+internal::v1::StepResult RankEngine::NewResult() const {
   internal::v1::StepResult result;
   result.set_epoch(options_.limits.epoch);
   result.set_rank(static_cast<uint32_t>(options_.rank));
   return result;
 }
 
-absl::Status Engine::RunWarmup() {
+absl::Status RankEngine::RunWarmup() {
   // The slot's first real tenant starts empty, so nothing of this stays.
   Step step;
   step.chunks.push_back({.slot = 0,
@@ -179,7 +180,7 @@ absl::Status Engine::RunWarmup() {
   return CompareResiduals(view.num_tokens);
 }
 
-absl::Status Engine::CompareResiduals(int num_tokens) {
+absl::Status RankEngine::CompareResiduals(int num_tokens) {
   const MatrixView residual = buffers_->residual.top(num_tokens);
   const size_t count = static_cast<size_t>(num_tokens) * residual.cols;
   const uint64_t mine =

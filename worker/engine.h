@@ -23,7 +23,7 @@ namespace quatrain {
 // batch, gets the ids that it continues, runs the decoder, publishes what was
 // drawn, and reports. A fault ends the epoch: it is reported once, the
 // communicators are aborted, and later plans are dropped.
-class Engine {
+class RankEngine {
  public:
   struct Options {
     int rank = 0;
@@ -35,11 +35,11 @@ class Engine {
   using OnResult = std::function<void(const internal::v1::StepResult&)>;
 
   // All borrowed, and used by nobody else while the engine lives.
-  Engine(Options options, Decoder* decoder, Backend* backend,
-         const ActivationBuffers* buffers, Communicators* communicators,
-         OnResult on_result);
+  RankEngine(Options options, Decoder* decoder, Backend* backend,
+             const ActivationBuffers* buffers, Communicators* communicators,
+             OnResult on_result);
   // Aborts the communicators, since the thread may wait for a peer, and joins.
-  ~Engine();
+  ~RankEngine();
 
   // Runs one token through the model, before the first plan, and checks that
   // all ranks of the stage hold the same residual. Every rank of the group must

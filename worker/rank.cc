@@ -66,7 +66,7 @@ absl::Status Rank::AllocateKvCache(int num_blocks) {
   return absl::OkStatus();
 }
 
-void Rank::Start(uint64_t epoch, Engine::OnResult on_result) {
+void Rank::Start(uint64_t epoch, RankEngine::OnResult on_result) {
   const RankShard& shard = sources_.shard;
   DecoderPeers peers{.group = communicators_->tensor_group.get(),
                      .from_previous = communicators_->from_previous.get()};
@@ -74,7 +74,7 @@ void Rank::Start(uint64_t epoch, Engine::OnResult on_result) {
     peers.to_next.push_back(link.get());
   decoder_.emplace(model_.config, *weights_, vocab_, *kv_cache_, *backend_,
                    *buffers_, std::move(peers));
-  const Engine::Options options = {
+  const RankEngine::Options options = {
       .rank = rank(),
       .first_stage = shard.first_stage,
       .samples = shard.last_stage && shard.tp_rank == 0,
@@ -86,9 +86,9 @@ void Rank::Start(uint64_t epoch, Engine::OnResult on_result) {
                  .max_context = settings_.max_model_len,
                  .vocab_size = model_.config.vocab_size,
                  .num_micro_batches = settings_.num_micro_batches}};
-  engine_ =
-      std::make_unique<Engine>(options, &*decoder_, backend_.get(), &*buffers_,
-                               &*communicators_, std::move(on_result));
+  engine_ = std::make_unique<RankEngine>(options, &*decoder_, backend_.get(),
+                                         &*buffers_, &*communicators_,
+                                         std::move(on_result));
 }
 
 void Rank::Stop() {

@@ -56,7 +56,7 @@ class Rank {
   absl::Status AllocateKvCache(int num_blocks);
 
   // Starts the thread of this epoch.
-  void Start(uint64_t epoch, Engine::OnResult on_result);
+  void Start(uint64_t epoch, RankEngine::OnResult on_result);
   absl::Status Warmup() { return engine_->Warmup(); }
   bool Submit(std::shared_ptr<const ReceivedPlan> plan) {
     return engine_->Submit(std::move(plan));
@@ -85,7 +85,7 @@ class Rank {
   std::optional<KvCache> kv_cache_;
   std::optional<Communicators> communicators_;
   std::optional<Decoder> decoder_;
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<RankEngine> engine_;
 };
 
 // Where every rank of a layout sits, if the process of rank r is processes[r].

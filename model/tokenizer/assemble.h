@@ -27,7 +27,7 @@ struct TokenizerDraft {
   std::vector<AddedToken> added_tokens;
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
-  Decoder decoder;
+  TextDecoder decoder;
   SpecialTokensAround around;
 };
 

@@ -65,8 +65,8 @@ int ByteOfToken(std::string_view text) {
   return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-Decoder Decoder::ForSentencePiece(bool strip_first_blank) {
-  Decoder decoder;
+TextDecoder TextDecoder::ForSentencePiece(bool strip_first_blank) {
+  TextDecoder decoder;
   TokenStep step;
   step.replace =
       Normalizer({ReplaceStep{LiteralPattern("\u2581"), std::string(" ")}});
@@ -76,14 +76,14 @@ Decoder Decoder::ForSentencePiece(bool strip_first_blank) {
   return decoder;
 }
 
-absl::Status Decoder::Prepare(const std::vector<std::string>& texts) {
+absl::Status TextDecoder::Prepare(const std::vector<std::string>& texts) {
   bytes_.reserve(texts.size());
   is_byte_.reserve(texts.size());
   for (const std::string& text : texts) RETURN_IF_ERROR(AddToken(text));
   return absl::OkStatus();
 }
 
-absl::Status Decoder::AddToken(std::string text) {
+absl::Status TextDecoder::AddToken(std::string text) {
   for (const TokenStep& step : token_steps_) {
     if (step.is_strip) {
       text =
@@ -109,11 +109,11 @@ absl::Status Decoder::AddToken(std::string text) {
   return absl::OkStatus();
 }
 
-std::string Decoder::FirstBytes(int32_t id) const {
+std::string TextDecoder::FirstBytes(int32_t id) const {
   return join_ == TokenJoin::kMetaspace ? first_bytes_[id] : bytes_[id];
 }
 
-std::string Decoder::Decode(std::span<const int32_t> ids) const {
+std::string TextDecoder::Decode(std::span<const int32_t> ids) const {
   std::string text, run;
   for (size_t i = 0; i < ids.size(); ++i) {
     if (is_byte_[ids[i]]) {

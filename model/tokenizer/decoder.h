@@ -26,17 +26,17 @@ enum class TokenJoin {
 //   1. each token's text by itself (Replace, Strip), done once at load;
 //   2. TokenJoin;
 //   3. up to strip_left() times strip_char() dropped at the start of the text.
-class Decoder {
+class TextDecoder {
  public:
   // The "decoder" of tokenizer.json, which may be null: ByteLevel, Metaspace,
   // or a Sequence of Replace and Strip, ByteFallback or ByteLevel, Fuse, and
   // Strip at the start. Unimplemented, naming it, for any other decoder or
   // order.
-  static absl::StatusOr<Decoder> FromJson(const nlohmann::json& json);
+  static absl::StatusOr<TextDecoder> FromJson(const nlohmann::json& json);
 
   // U+2581 to blanks, ByteFallback, Fuse, and Strip of one blank where
   // `strip_first_blank`: what SentencePiece models need.
-  static Decoder ForSentencePiece(bool strip_first_blank);
+  static TextDecoder ForSentencePiece(bool strip_first_blank);
 
   // Computes what each token adds; `texts` by id.
   absl::Status Prepare(const std::vector<std::string>& texts);

@@ -25,7 +25,7 @@ class DecoderReader {
     return ReadOne(component);
   }
 
-  Decoder Take() { return std::move(decoder_); }
+  TextDecoder Take() { return std::move(decoder_); }
 
  private:
   enum class Stage { kTokens, kBytesFound, kJoined, kStripped };
@@ -66,7 +66,7 @@ class DecoderReader {
     } else {
       replace.pattern = LiteralPattern(pattern.text);
     }
-    Decoder::TokenStep step;
+    TextDecoder::TokenStep step;
     step.replace = Normalizer({std::move(replace)});
     decoder_.token_steps_.push_back(std::move(step));
     return absl::OkStatus();
@@ -74,7 +74,7 @@ class DecoderReader {
 
   absl::Status ReadStrip(const Component& component) {
     constexpr int kMost = 1024;
-    Decoder::TokenStep step;
+    TextDecoder::TokenStep step;
     step.is_strip = true;
     ASSIGN_OR_RETURN(step.strip.value, component.Char("content"));
     ASSIGN_OR_RETURN(step.strip.start, component.Int("start", 0, kMost));
@@ -108,13 +108,13 @@ class DecoderReader {
     return component.Wrong("is not supported at this place of a Sequence");
   }
 
-  Decoder decoder_;
+  TextDecoder decoder_;
   Stage stage_ = Stage::kTokens;
 };
 
-absl::StatusOr<Decoder> Decoder::FromJson(const json& value) {
+absl::StatusOr<TextDecoder> TextDecoder::FromJson(const json& value) {
   if (value.is_null()) {
-    Decoder decoder;
+    TextDecoder decoder;
     decoder.join_ = TokenJoin::kBlanks;
     return decoder;
   }

@@ -43,7 +43,7 @@ void IncrementalDetokenizer::ReadPrompt(std::span<const int32_t> prompt_ids) {
 std::string IncrementalDetokenizer::Push(int32_t id) {
   const TokenizerParts& parts = tokenizer_->parts();
   if (!parts.Shows(id, options_)) return "";
-  const Decoder& decoder = parts.decoder;
+  const TextDecoder& decoder = parts.decoder;
   std::string text;
   if (decoder.IsByte(id)) {
     AppendRunByte(decoder.Bytes(id), &text);

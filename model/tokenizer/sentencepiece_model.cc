@@ -130,7 +130,7 @@ void SetPrefix(bool prefix, bool legacy, TokenizerDraft* draft) {
         kMetaspace, prefix ? PrependScheme::kFirst : PrependScheme::kNever,
         /*split=*/false}});
   }
-  draft->decoder = Decoder::ForSentencePiece(/*strip_first_blank=*/prefix);
+  draft->decoder = TextDecoder::ForSentencePiece(/*strip_first_blank=*/prefix);
 }
 
 // The pieces that SentencePiece itself uses for the two are control pieces of

@@ -150,7 +150,7 @@ absl::StatusOr<TokenizerDraft> ReadTokenizerJson(std::string_view text) {
                    PreTokenizer::FromJson(component("pre_tokenizer")));
   ASSIGN_OR_RETURN(draft.around,
                    ReadPostProcessor(component("post_processor")));
-  ASSIGN_OR_RETURN(draft.decoder, Decoder::FromJson(component("decoder")));
+  ASSIGN_OR_RETURN(draft.decoder, TextDecoder::FromJson(component("decoder")));
   return draft;
 }
 

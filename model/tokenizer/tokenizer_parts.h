@@ -34,7 +34,7 @@ struct TokenizerParts {
   PreTokenizer pre_tokenizer;
   BpeModel bpe;
   SpecialTokensAround around;
-  Decoder decoder;
+  TextDecoder decoder;
 
   std::optional<int32_t> bos_token_id;
   std::optional<int32_t> eos_token_id;
