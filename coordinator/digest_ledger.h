@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -32,7 +34,9 @@ class DigestLedger {
 
  private:
   struct Expected {
-    uint64_t first_stage = 0;
+    // Unknown after a row that was not finite, for no id came with it: then
+    // the first report of a step is taken for true.
+    std::optional<uint64_t> first_stage = 0;
     uint64_t other_stages = 0;
   };
   struct Report {
@@ -40,13 +44,15 @@ class DigestLedger {
     uint64_t digest = 0;
   };
 
+  Expected Next(const StepPlan& plan, const std::string& plan_bytes) const;
   std::vector<int32_t> EmbeddedIds(const StepPlan& plan) const;
   void RememberSamples(const StepPlan& plan, const StepOutcome& outcome);
   absl::Status Compare(const Report& report, uint64_t step_id,
-                       const Expected& expected) const;
+                       Expected* expected) const;
 
   const std::vector<int> stage_of_rank_;
   uint64_t last_step_ = 0;  // committed
+  bool all_ids_known_ = true;
   // Of the steps up to last_step_, the newest last.
   std::deque<Expected> expected_;
   std::multimap<uint64_t, Report> early_;         // of steps after last_step_

@@ -2,8 +2,9 @@
 
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -115,18 +116,17 @@ class StepLoop final : public Engine {
   struct Stream {
     std::string request_id;
     std::unique_ptr<SequenceListener> listener;
-    bool prompt_begun = false;  // OnPromptTokens has had the first token
-    int32_t first_prompt_token = -1;
+    // The first prompt token, until OnPromptTokens has had it.
+    std::optional<int32_t> first_prompt_token;
     bool planned = false;
-    absl::Time submitted, first_planned, first_token, last_token;
+    absl::Time submitted, first_planned, first_token;
   };
 
   void Run();
   void TakeInbox();
   void WaitForInbox();
-  absl::Duration TimeToWait() const;
+  absl::Time NextWakeUp() const;
   void Accept(Submission submission);
-  void CancelRequest(const std::string& request_id);
   void DropExpired();
   void MakePlans();
   void Send(StepPlan plan);
@@ -134,17 +134,18 @@ class StepLoop final : public Engine {
   void TakeOutcomes();
   absl::Status TakeOutcome(const StepOutcome& outcome);
   absl::Status CommitOldest(const StepOutcome& outcome);
-  void CommitRow(const PlannedChunk& chunk, const StepOutcome::Row& row);
-  void CommitScore(Stream* stream, const StepOutcome::Row& row);
-  void BeginPrompt(Stream* stream);
+  void CommitChunk(const PlannedChunk& chunk,
+                   std::span<const StepOutcome::Row> rows);
+  void CommitScores(Stream* stream, std::span<const StepOutcome::Row> rows);
   void CommitDraw(uint64_t sequence_id, Stream* stream,
                   const StepOutcome::Row& row);
   void FailSequence(uint64_t sequence_id, const absl::Status& status);
-  void Finish(uint64_t sequence_id, const SequenceEnd& end);
-  void Forget(uint64_t sequence_id);
+  Stream TakeOut(uint64_t sequence_id);
   void CheckWatchdog();
   void ReportFailure(const StepFailure& failure);
   void EndEverything(const absl::Status& status);
+  absl::Status WhyNot(const GenerationRequest& request) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PublishStats();
 
   const Options options_;
@@ -159,13 +160,11 @@ class StepLoop final : public Engine {
   int num_queued_ ABSL_GUARDED_BY(mutex_) = 0;  // submitted, never planned
   EngineState state_ ABSL_GUARDED_BY(mutex_);
   EngineStats stats_ ABSL_GUARDED_BY(mutex_);
-  int max_sequence_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status end_ ABSL_GUARDED_BY(mutex_);  // not ok: end everything with it
-  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
 
   // The rest belongs to the loop's thread once it runs.
   GroupPlan group_plan_;
-  StepGroup* group_ = nullptr;
+  StepGroup* group_ = nullptr;  // not ours
   std::unique_ptr<PlanRecorder> recorder_;
   std::unique_ptr<BlockManager> blocks_;
   std::unique_ptr<Scheduler> scheduler_;
@@ -176,7 +175,7 @@ class StepLoop final : public Engine {
   std::deque<InFlight> in_flight_;
   std::deque<Arrival> waiting_outcomes_;
   bool failed_ = false;  // reported, or ended: no more plans
-  EngineStats counts_;
+  EngineStats counts_;   // those that only grow
 
   std::jthread thread_;
 };
