@@ -1,0 +1,174 @@
+#include "worker/stage_link.h"
+
+#include <atomic>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/for_each_rank.h"
+
+namespace quatrain {
+namespace {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+enum class Kind { kMemory, kGloo };
+
+// Rows of one message; every number says which message and where.
+struct Residual {
+  Residual(int rows, int cols)
+      : data(static_cast<size_t>(rows) * cols),
+        view{data.data(), DType::kF32, rows, cols, cols} {}
+  void Fill(int message) {
+    for (size_t i = 0; i < data.size(); ++i) data[i] = message * 1000.f + i;
+  }
+  bool Holds(int message) const {
+    for (size_t i = 0; i < data.size(); ++i) {
+      if (data[i] != message * 1000.f + i) return false;
+    }
+    return true;
+  }
+  std::vector<float> data;
+  MatrixView view;
+};
+
+GroupLayout Stages(Kind kind, const std::vector<int>& sizes) {
+  int num_ranks = 0;
+  for (const int size : sizes) num_ranks += size;
+  std::vector<int> processes;
+  if (kind == Kind::kMemory) processes.assign(num_ranks, 0);
+  return LayoutOf(sizes, processes);
+}
+
+class StageLinkTest : public testing::TestWithParam<Kind> {};
+
+TEST_P(StageLinkTest, MessagesArriveInOrder) {
+  WithCommunicators(Stages(GetParam(), {1, 1, 1}), SmallCommunicators(),
+                    [](int rank, Communicators& made) {
+                      for (int message = 0; message < 300; ++message) {
+                        Residual residual(1 + message % 16, 8);
+                        if (rank == 0) residual.Fill(message);
+                        if (made.from_previous)
+                          made.from_previous->Receive(residual.view);
+                        EXPECT_TRUE(residual.Holds(message)) << message;
+                        for (auto& next : made.to_next)
+                          next->Send(residual.view);
+                      }
+                      EXPECT_EQ(made.status(), absl::OkStatus());
+                      // The last messages may still be read while this end
+                      // leaves.
+                      std::this_thread::sleep_for(milliseconds(200));
+                    });
+}
+
+TEST_P(StageLinkTest, SenderRunsTwoMessagesAhead) {
+  std::atomic<bool> sent = false;
+  WithCommunicators(Stages(GetParam(), {1, 1}), SmallCommunicators(),
+                    [&](int rank, Communicators& made) {
+                      Residual residual(16, 8);
+                      if (rank == 0) {
+                        for (int message : {1, 2}) {
+                          residual.Fill(message);
+                          made.to_next[0]->Send(residual.view);
+                        }
+                        sent = true;
+                        std::this_thread::sleep_for(milliseconds(200));
+                        return;
+                      }
+                      while (!sent && made.status().ok()) {
+                        std::this_thread::sleep_for(milliseconds(1));
+                      }
+                      for (int message : {1, 2}) {
+                        made.from_previous->Receive(residual.view);
+                        EXPECT_TRUE(residual.Holds(message));
+                      }
+                      EXPECT_EQ(made.status(), absl::OkStatus());
+                    });
+}
+
+TEST_P(StageLinkTest, OneRankSendsToSeveral) {
+  // Rank j receives from rank j mod n of the stage before.
+  WithCommunicators(Stages(GetParam(), {2, 5}), SmallCommunicators(),
+                    [](int rank, Communicators& made) {
+                      Residual residual(3, 8);
+                      if (rank < 2) {
+                        EXPECT_EQ(made.to_next.size(), rank == 0 ? 3u : 2u);
+                        residual.Fill(rank);
+                        for (auto& next : made.to_next)
+                          next->Send(residual.view);
+                        std::this_thread::sleep_for(milliseconds(200));
+                      } else {
+                        made.from_previous->Receive(residual.view);
+                        EXPECT_TRUE(residual.Holds((rank - 2) % 2));
+                        EXPECT_EQ(made.status(), absl::OkStatus());
+                      }
+                    });
+}
+
+TEST_P(StageLinkTest, ReceiverThatTakesNothingIsNoticedAtTheDeadline) {
+  CommunicatorOptions options = SmallCommunicators();
+  options.step_timeout = milliseconds(300);
+  std::atomic<bool> done = false;
+  WithCommunicators(
+      Stages(GetParam(), {1, 1}), options, [&](int rank, Communicators& made) {
+        if (rank == 1) {
+          while (!done) std::this_thread::sleep_for(milliseconds(1));
+          return;
+        }
+        Residual residual(1, 8);
+        const Clock::time_point start = Clock::now();
+        for (int message = 0; message < 3; ++message) {
+          made.to_next[0]->Send(residual.view);
+        }
+        EXPECT_GE(Clock::now() - start, milliseconds(250));
+        EXPECT_TRUE(absl::IsDeadlineExceeded(made.status())) << made.status();
+        EXPECT_THAT(std::string(made.status().message()),
+                    testing::HasSubstr("rank 1"));
+        done = true;
+      });
+}
+
+TEST_P(StageLinkTest, SenderThatLeavesIsNoticed) {
+  WithCommunicators(Stages(GetParam(), {1, 1}), SmallCommunicators(),
+                    [](int rank, Communicators& made) {
+                      if (rank == 0) return;
+                      Residual residual(1, 8);
+                      const Clock::time_point start = Clock::now();
+                      made.from_previous->Receive(residual.view);
+                      EXPECT_LT(Clock::now() - start, milliseconds(1000));
+                      EXPECT_TRUE(absl::IsUnavailable(made.status()))
+                          << made.status();
+                    });
+}
+
+TEST_P(StageLinkTest, AbortEndsAWait) {
+  std::atomic<bool> done = false;
+  WithCommunicators(Stages(GetParam(), {1, 1}), SmallCommunicators(),
+                    [&](int rank, Communicators& made) {
+                      if (rank == 0) {
+                        while (!done)
+                          std::this_thread::sleep_for(milliseconds(1));
+                        return;
+                      }
+                      std::jthread aborter([&made] {
+                        std::this_thread::sleep_for(milliseconds(100));
+                        made.Abort(absl::CancelledError("over"));
+                      });
+                      Residual residual(1, 8);
+                      const Clock::time_point start = Clock::now();
+                      made.from_previous->Receive(residual.view);
+                      EXPECT_LT(Clock::now() - start, milliseconds(1000));
+                      EXPECT_EQ(made.status(), absl::CancelledError("over"));
+                      done = true;
+                    });
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, StageLinkTest,
+                         testing::Values(Kind::kMemory, Kind::kGloo),
+                         [](const auto& info) {
+                           return info.param == Kind::kMemory ? "memory"
+                                                              : "gloo";
+                         });
+
+}  // namespace
+}  // namespace quatrain
