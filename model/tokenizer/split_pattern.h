@@ -13,6 +13,7 @@ namespace quatrain {
 
 struct MatchRange {
   size_t begin, end;
+  bool operator==(const MatchRange&) const = default;
 };
 
 // What a Split or a Replace looks for. Immutable, safe for many threads.
