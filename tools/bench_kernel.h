@@ -7,13 +7,13 @@ namespace quatrain {
 
 // quatrain bench kernel
 struct BenchKernelOptions {
-  int threads = 0;          // 0 = one per core
-  std::string isa;          // as --isa of serve
-  std::vector<int> rows;    // empty = 1, 4, 16, 64, 512
+  int threads = 0;        // 0 = one per core
+  std::string isa;        // as --isa of serve
+  std::vector<int> rows;  // empty = 1, 4, 16, 64, 512
   // Names (qkv, o, up, down of Llama-2-7B) or INPUTSxOUTPUTS, such as
   // 4096x11008; empty = the four names.
   std::vector<std::string> shapes;
-  std::string output;       // "" = table, md, csv or json
+  std::string output;  // "" = table, md, csv or json
 };
 
 // Times the int4 product of every shape at every number of rows, over weights

@@ -65,8 +65,7 @@ HWY_INLINE uint32_t LargestMagnitude(const float* x, int n) {
   const hn::Rebind<int32_t, F32> di;
   auto largest = hn::Zero(di);
   for (int i = 0; i < n; i += kLanes)
-    largest = hn::Max(
-        largest, hn::BitCast(di, hn::Abs(hn::LoadU(df, x + i))));
+    largest = hn::Max(largest, hn::BitCast(di, hn::Abs(hn::LoadU(df, x + i))));
   return static_cast<uint32_t>(hn::GetLane(hn::MaxOfLanes(di, largest)));
 }
 
@@ -89,8 +88,7 @@ HWY_INLINE int32_t RoundedQuotients(const float* x, int n, float a,
 
 // Copies whole groups of 8, exchanging the middle two of every 4, which is
 // kDigitOrder.
-HWY_INLINE void CopyInDigitOrder(const int16_t* from, int groups,
-                                 int16_t* to) {
+HWY_INLINE void CopyInDigitOrder(const int16_t* from, int groups, int16_t* to) {
   static_assert(kDigitOrder[1] == 2 && kDigitOrder[5] == 6);
   for (int i = 0; i < groups * 2; ++i) {
     uint64_t four;

@@ -27,20 +27,28 @@ class Attention {
             const KvLayer& kv, const AttentionKernels& kernels,
             ThreadPool& pool, const ScratchShape& shape, std::byte* scratch,
             MatrixView out)
-      : qkv_(qkv), spec_(spec), step_(step), kv_(kv), kernels_(kernels),
-        pool_(pool), shape_(shape), scratch_(scratch), out_(out) {}
+      : qkv_(qkv),
+        spec_(spec),
+        step_(step),
+        kv_(kv),
+        kernels_(kernels),
+        pool_(pool),
+        shape_(shape),
+        scratch_(scratch),
+        out_(out) {}
 
   void Run() {
-    pool_.ParallelFor(step_.num_tokens, [this](int64_t begin, int64_t end, int) {
-      for (int64_t t = begin; t < end; ++t) RotateAndStore(static_cast<int>(t));
-    });
+    pool_.ParallelFor(step_.num_tokens,
+                      [this](int64_t begin, int64_t end, int) {
+                        for (int64_t t = begin; t < end; ++t)
+                          RotateAndStore(static_cast<int>(t));
+                      });
     MakeUnits();
     if (SharesSegments())
       AttendBySegments();
     else
-      ForEach(units_.size(), [this](size_t i, int thread) {
-        AttendUnit(units_[i], thread);
-      });
+      ForEach(units_.size(),
+              [this](size_t i, int thread) { AttendUnit(units_[i], thread); });
   }
 
  private:
@@ -71,8 +79,7 @@ class Attention {
     for (int h = 0; h < spec_.num_q_heads + spec_.num_kv_heads; ++h)
       kernels_.rotate(row + h * dim, half, cos, sin);
     const float* k = row + spec_.num_q_heads * dim;
-    kernels_.store(kv_, step_.slot_mapping[t], k,
-                   k + spec_.num_kv_heads * dim);
+    kernels_.store(kv_, step_.slot_mapping[t], k, k + spec_.num_kv_heads * dim);
   }
 
   void MakeUnits() {
@@ -84,8 +91,8 @@ class Attention {
         for (int row = 0; row < rows; row += kAttentionRows) {
           const int n = std::min(kAttentionRows, rows - row);
           const int last = first + (row + n - 1) / use.count;
-          units_.push_back({s, &use, row, n,
-                            step_.positions[last] / kKeySegment + 1});
+          units_.push_back(
+              {s, &use, row, n, step_.positions[last] / kKeySegment + 1});
         }
       }
     }
@@ -107,8 +114,8 @@ class Attention {
   AttentionTask TaskOf(const Unit& unit, int thread) const {
     AttentionTask task;
     task.kv = &kv_;
-    task.block_table = step_.block_tables +
-                       int64_t{unit.sequence} * step_.block_stride;
+    task.block_table =
+        step_.block_tables + int64_t{unit.sequence} * step_.block_stride;
     task.kv_head = unit.use->kv_head;
     task.scale = spec_.scale;
     task.end_segment = unit.num_segments;
@@ -157,14 +164,13 @@ class Attention {
       task.end_segment = piece.segment + 1;
       for (int r = 0; r < unit.num_rows; ++r) {
         task.out[r] = nullptr;
-        task.partial[r] = states[piece.unit] +
-                          (int64_t{r} * unit.num_segments + piece.segment) *
-                              PartialStride();
+        task.partial[r] =
+            states[piece.unit] +
+            (int64_t{r} * unit.num_segments + piece.segment) * PartialStride();
       }
       kernels_.attend(task);
     });
-    for (size_t u = 0; u < units_.size(); ++u)
-      MergeUnit(units_[u], states[u]);
+    for (size_t u = 0; u < units_.size(); ++u) MergeUnit(units_[u], states[u]);
   }
 
   void MergeUnit(const Unit& unit, const float* states) {

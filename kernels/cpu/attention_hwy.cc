@@ -87,8 +87,7 @@ void Narrow(const float* from, int n, hwy::float16_t* to) {
 // The start of K (plane 0) or V (plane 1) of one block and KV head.
 template <typename T>
 T* Plane(const KvLayer& kv, int64_t block, int is_value, int kv_head) {
-  const int64_t plane =
-      (block * 2 + is_value) * kv.num_kv_heads + kv_head;
+  const int64_t plane = (block * 2 + is_value) * kv.num_kv_heads + kv_head;
   return static_cast<T*>(kv.data) + plane * kv.block_size * kv.head_dim;
 }
 
@@ -207,7 +206,8 @@ HWY_INLINE State Softmax(float scale, int first, int last, float* scores) {
   for (int v = 0; v < kTileVectors; ++v) {
     const VF32 index = hn::Iota(df, static_cast<float>(v * kLanes));
     const auto visible = hn::And(hn::Ge(index, begin), hn::Lt(index, end));
-    const VF32 p = HWY_NAMESPACE::Exp(df, hn::Sub(s[v], hn::Set(df, state.max)));
+    const VF32 p =
+        HWY_NAMESPACE::Exp(df, hn::Sub(s[v], hn::Set(df, state.max)));
     s[v] = hn::IfThenElseZero(visible, p);
     hn::Store(s[v], df, scores + v * kLanes);
   }
@@ -324,8 +324,8 @@ void AttendTile(const AttentionTask& task, int tile, const Buffers& buffers,
       const int first = std::max(task.begin_key[r + i], tile) - tile;
       const int last = std::min(task.end_key[r + i] - tile, kKeyTile);
       if (first >= last) continue;
-      AttendTileRow(task.scale, first, last, buffers, scores[i],
-                    segment[r + i], buffers.segment + (r + i) * buffers.width);
+      AttendTileRow(task.scale, first, last, buffers, scores[i], segment[r + i],
+                    buffers.segment + (r + i) * buffers.width);
     }
   }
 }
@@ -352,7 +352,8 @@ void Attend(const AttentionTask& task) {
     begin = std::min(begin, task.begin_key[r]);
     end = std::max(end, task.end_key[r]);
   }
-  begin = std::max(begin / kKeyTile * kKeyTile, task.first_segment * kKeySegment);
+  begin =
+      std::max(begin / kKeyTile * kKeyTile, task.first_segment * kKeySegment);
   end = std::min(end, task.end_segment * kKeySegment);
   for (int s = begin / kKeySegment * kKeySegment; s < end; s += kKeySegment) {
     State segment[kAttentionRows];

@@ -26,9 +26,9 @@ struct AttentionTask {
   int first_segment = 0;
   int end_segment = 0;
 
-  int num_rows = 0;                 // <= kAttentionRows
-  const float* q[kAttentionRows];   // rotated, [head_dim]
-  int begin_key[kAttentionRows];    // visible keys are [begin_key, end_key)
+  int num_rows = 0;                // <= kAttentionRows
+  const float* q[kAttentionRows];  // rotated, [head_dim]
+  int begin_key[kAttentionRows];   // visible keys are [begin_key, end_key)
   int end_key[kAttentionRows];
   // One of these: the output [head_dim]; or, of exactly one segment, its state
   // [kPartialHeader + head_dim].

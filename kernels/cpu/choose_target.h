@@ -7,15 +7,15 @@
 // Body of a function (Isa isa) that returns `name` of that instruction set's
 // namespace: QUATRAIN_CHOOSE_TARGET(kTable). For HWY_ONCE sections. VNNI only
 // adds a product to AVX-512; whoever has a faster one for it asks first.
-#define QUATRAIN_CHOOSE_TARGET(name)                            \
-  switch (isa) {                                                \
-    QUATRAIN_CASE_AVX2_(name)                                   \
-    QUATRAIN_CASE_AVX3_(name)                                   \
-    QUATRAIN_CASE_NEON_(name)                                   \
-    default:                                                    \
-      break;                                                    \
-  }                                                             \
-  CHECK(false) << "no code for instruction set " << Name(isa);  \
+#define QUATRAIN_CHOOSE_TARGET(name)                           \
+  switch (isa) {                                               \
+    QUATRAIN_CASE_AVX2_(name)                                  \
+    QUATRAIN_CASE_AVX3_(name)                                  \
+    QUATRAIN_CASE_NEON_(name)                                  \
+    default:                                                   \
+      break;                                                   \
+  }                                                            \
+  CHECK(false) << "no code for instruction set " << Name(isa); \
   __builtin_unreachable()
 
 #if HWY_TARGETS & HWY_AVX2

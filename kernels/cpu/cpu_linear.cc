@@ -80,7 +80,8 @@ absl::Status PackInt4Tiles(const LogicalPart& logical, int cols,
   Int4Rows rows{std::vector<uint8_t>(size_t{kReadRows} * cols),
                 std::vector<uint8_t>(size_t{kReadRows} * blocks),
                 std::vector<float>(size_t{kReadRows} * blocks)};
-  const int last = static_cast<int>(std::min<int64_t>(end * kTileRows, part.rows));
+  const int last =
+      static_cast<int>(std::min<int64_t>(end * kTileRows, part.rows));
   for (int first = static_cast<int>(begin) * kTileRows; first < last;
        first += kReadRows) {
     const int count = std::min(kReadRows, last - first);
@@ -122,13 +123,13 @@ absl::Status PackDenseTiles(const LogicalPart& logical, int cols, int64_t begin,
 absl::Status CopyRows(const LogicalPart& logical, int64_t begin, int64_t end,
                       CpuPart& part) {
   const int first = static_cast<int>(begin) * kTileRows;
-  const int last = static_cast<int>(std::min<int64_t>(end * kTileRows, part.rows));
+  const int last =
+      static_cast<int>(std::min<int64_t>(end * kTileRows, part.rows));
   return logical.reader->ReadDense(
       first, last, part.record.data() + begin * part.tile_bytes);
 }
 
-int ListIndex(const std::vector<int>& block_ends, int cols,
-              CpuLinear& linear) {
+int ListIndex(const std::vector<int>& block_ends, int cols, CpuLinear& linear) {
   BlockList list(block_ends);
   CHECK_EQ(list.blocks.empty() ? 0 : list.blocks.back().end, cols)
       << "the last block's end";
@@ -164,11 +165,10 @@ absl::Status PackPart(const LogicalPart& logical, CpuLinear& linear,
     if (begin == end) return;
     float max_scale = 0.0f;
     const absl::Status status =
-        embed ? CopyRows(logical, begin, end, part)
-        : part.is_int4
-            ? PackInt4Tiles(logical, cols, linear.lists[part.list], begin, end,
-                            part, max_scale)
-            : PackDenseTiles(logical, cols, begin, end, part);
+        embed          ? CopyRows(logical, begin, end, part)
+        : part.is_int4 ? PackInt4Tiles(logical, cols, linear.lists[part.list],
+                                       begin, end, part, max_scale)
+                       : PackDenseTiles(logical, cols, begin, end, part);
     result.Add(status, max_scale);
   });
   linear.max_scale = std::max(linear.max_scale, result.max_scale());

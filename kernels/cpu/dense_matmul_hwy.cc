@@ -81,10 +81,10 @@ uint32_t Tile(const std::byte* tile, const BlockList& list, const float* x,
   return marks;
 }
 
-#define QUATRAIN_ROWS(T)                                             \
-  {                                                                  \
-    Tile<T, 1>, Tile<T, 2>, Tile<T, 3>, Tile<T, 4>, Tile<T, 5>,      \
-        Tile<T, 6>, Tile<T, 7>, Tile<T, 8>                           \
+#define QUATRAIN_ROWS(T)                                                    \
+  {                                                                         \
+    Tile<T, 1>, Tile<T, 2>, Tile<T, 3>, Tile<T, 4>, Tile<T, 5>, Tile<T, 6>, \
+        Tile<T, 7>, Tile<T, 8>                                              \
   }
 constexpr DenseKernels kDenseKernels = {QUATRAIN_ROWS(hwy::float16_t),
                                         QUATRAIN_ROWS(hwy::bfloat16_t),

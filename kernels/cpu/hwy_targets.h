@@ -7,9 +7,8 @@
 // without -march), the files skip it: QUATRAIN_HWY_USABLE is 0.
 
 #ifndef HWY_DISABLED_TARGETS
-#define HWY_DISABLED_TARGETS                                        \
-  (HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 |        \
-   HWY_SVE2_128)
+#define HWY_DISABLED_TARGETS \
+  (HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #endif
 
 #define QUATRAIN_HWY_USABLE \

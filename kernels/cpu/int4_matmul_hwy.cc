@@ -6,8 +6,8 @@
 //            64-bit sums in memory.
 // Compiled:  once per instruction set, by Highway.
 
-#include "kernels/cpu/int4_matmul.h"
 #include "kernels/cpu/hwy_targets.h"
+#include "kernels/cpu/int4_matmul.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/int4_matmul_hwy.cc"
@@ -77,8 +77,8 @@ HWY_INLINE void AddBlock(const std::byte* words, const BlockSpan& block,
       const VI32 w2 = hn::And(hn::ShiftRight<4>(w), mask);
       const VI32 w3 = hn::And(hn::ShiftRight<12>(w), mask);
       for (int r = 0; r < kRows; ++r) {
-        const int16_t* digits = x.digits + r * x.digit_stride +
-                                block.first_digit + g * kGroupK;
+        const int16_t* digits =
+            x.digits + r * x.digit_stride + block.first_digit + g * kGroupK;
         d[v][r] = AddPairProducts(w0, Pair(digits, 0), d[v][r]);
         d[v][r] = AddPairProducts(w1, Pair(digits, 1), d[v][r]);
         d[v][r] = AddPairProducts(w2, Pair(digits, 2), d[v][r]);
@@ -111,8 +111,8 @@ uint32_t Tile(const std::byte* tile, const BlockList& list, const DigitRows& x,
     for (int first = 0; first < kVectors; first += kV) {
       VI32 d[kV][kRows];
       for (int v = 0; v < kV; ++v) {
-        const VI32 zero = hn::PromoteTo(
-            di, hn::LoadU(du8, z + (first + v) * kLanes));
+        const VI32 zero =
+            hn::PromoteTo(di, hn::LoadU(du8, z + (first + v) * kLanes));
         for (int r = 0; r < kRows; ++r)
           d[v][r] = hn::Mul(zero, hn::Set(di, -x.sums[r * x.block_stride + b]));
       }
@@ -123,8 +123,7 @@ uint32_t Tile(const std::byte* tile, const BlockList& list, const DigitRows& x,
         for (int r = 0; r < kRows; ++r) {
           const auto a = hn::Set(df, x.scales[r * x.block_stride + b]);
           const auto c = hn::Mul(hn::Mul(hn::ConvertTo(df, d[v][r]), a), s);
-          if constexpr (kCheck)
-            marks |= ContributionsFit(df, c) ? 0u : 1u << r;
+          if constexpr (kCheck) marks |= ContributionsFit(df, c) ? 0u : 1u << r;
           AddContributions(df, c, fixed + r * kTileRows + lane);
         }
       }

@@ -18,11 +18,12 @@
 
 #if defined(__clang__)
 #define QUATRAIN_VNNI \
-  __attribute__(( \
+  __attribute__((     \
       target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
 #else
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")
+#pragma GCC target( \
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")
 #define QUATRAIN_VNNI
 #endif
 #define QUATRAIN_VNNI_INLINE QUATRAIN_VNNI inline __attribute__((always_inline))
@@ -38,10 +39,10 @@ QUATRAIN_VNNI_INLINE __m512i Pair(const int16_t* digits, int pair) {
 
 QUATRAIN_VNNI_INLINE void AddContributions(__m512 c, uint64_t* fixed) {
   const __m512d magic = _mm512_set1_pd(0x1.8p24);
-  const __m512d low = _mm512_add_pd(
-      _mm512_cvtps_pd(_mm512_castps512_ps256(c)), magic);
-  const __m512d high = _mm512_add_pd(
-      _mm512_cvtps_pd(_mm512_extractf32x8_ps(c, 1)), magic);
+  const __m512d low =
+      _mm512_add_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(c)), magic);
+  const __m512d high =
+      _mm512_add_pd(_mm512_cvtps_pd(_mm512_extractf32x8_ps(c, 1)), magic);
   _mm512_storeu_si512(fixed, _mm512_add_epi64(_mm512_loadu_si512(fixed),
                                               _mm512_castpd_si512(low)));
   _mm512_storeu_si512(fixed + 8, _mm512_add_epi64(_mm512_loadu_si512(fixed + 8),
@@ -67,11 +68,10 @@ QUATRAIN_VNNI_INLINE void AddBlock(const std::byte* words,
       __builtin_prefetch(line + 1024, 0, 3);
     }
     const __m512i w = _mm512_loadu_si512(line);
-    const __m512i pairs[4] = {
-        _mm512_and_si512(w, mask),
-        _mm512_and_si512(_mm512_srli_epi32(w, 8), mask),
-        _mm512_and_si512(_mm512_srli_epi32(w, 4), mask),
-        _mm512_and_si512(_mm512_srli_epi32(w, 12), mask)};
+    const __m512i pairs[4] = {_mm512_and_si512(w, mask),
+                              _mm512_and_si512(_mm512_srli_epi32(w, 8), mask),
+                              _mm512_and_si512(_mm512_srli_epi32(w, 4), mask),
+                              _mm512_and_si512(_mm512_srli_epi32(w, 12), mask)};
     for (int p = 0; p < 4; ++p) {
       for (int r = 0; r < kRows; ++r) {
         __m512i& sum = chain[p % kChains][r];
@@ -99,8 +99,8 @@ QUATRAIN_VNNI uint32_t Tile(const std::byte* tile, const BlockList& list,
       tile += kVectorBytes;
     }
     const __m512 s = _mm512_loadu_ps(tile);
-    const __m512i z = _mm512_cvtepu8_epi32(
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(
+    const __m512i z =
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(
             zeros + b % kBlocksPerZeros * kTileRows)));
     tile += kVectorBytes;
     __m512i d[kRows];

@@ -2,8 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "kernels/cpu/hwy_targets.h"
 #include "hwy/targets.h"
+#include "kernels/cpu/hwy_targets.h"
 
 namespace quatrain {
 namespace {

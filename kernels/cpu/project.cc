@@ -27,9 +27,9 @@ struct Projector::Chunk {
   std::byte* scratch;
   MatrixView out;  // of the chunk
 
-  std::vector<const float*> x;   // after the norm
-  std::vector<uint8_t> check;    // the row may have contributions of 2^23
-  std::vector<uint8_t> marks;    // [threads + 1, num_rows]
+  std::vector<const float*> x;  // after the norm
+  std::vector<uint8_t> check;   // the row may have contributions of 2^23
+  std::vector<uint8_t> marks;   // [threads + 1, num_rows]
 
   float* normed(int r) const {
     return reinterpret_cast<float*>(scratch + shape.normed) +
@@ -108,10 +108,9 @@ void Projector::PrepareRow(Chunk& chunk, int list, int r) const {
   }
   const BlockList& blocks = linear.lists[list];
   const DigitRows d = chunk.Digits(blocks).From(r);
-  const RowRange range =
-      activations_.digits(chunk.x[r], blocks, const_cast<int16_t*>(d.digits),
-                          const_cast<float*>(d.scales),
-                          const_cast<int32_t*>(d.sums));
+  const RowRange range = activations_.digits(
+      chunk.x[r], blocks, const_cast<int16_t*>(d.digits),
+      const_cast<float*>(d.scales), const_cast<int32_t*>(d.sums));
   chunk.check[r] = !(range.max_abs * linear.max_scale < kNoCheckBelow);
   if (!range.finite) chunk.mark(pool_.threads(), r) = 1;
 }
@@ -141,15 +140,16 @@ void Projector::MultiplyTile(Chunk& chunk, const CpuPart& part, int64_t tile,
     uint32_t marks = 0;
     if (part.is_int4) {
       const uint8_t* check = chunk.check.data() + r;
-      const bool any = std::any_of(check, check + count, [](uint8_t c) { return c != 0; });
+      const bool any =
+          std::any_of(check, check + count, [](uint8_t c) { return c != 0; });
       marks = int4_.tile[count - 1][any](part.tile(tile), blocks,
                                          digits.From(r), sums);
     } else {
       // Rows after the first stand at a common stride, with or without norm.
       const ptrdiff_t stride =
           count > 1 ? chunk.x[r + 1] - chunk.x[r] : ptrdiff_t{0};
-      marks = dense_.Of(part.dense_dtype)[count - 1](
-          part.tile(tile), blocks, chunk.x[r], stride, sums);
+      marks = dense_.Of(part.dense_dtype)[count - 1](part.tile(tile), blocks,
+                                                     chunk.x[r], stride, sums);
     }
     for (int i = 0; i < count; ++i) {
       if (marks >> i & 1) chunk.mark(thread, r + i) = 1;
@@ -182,7 +182,10 @@ void Projector::Finish(Chunk& chunk) const {
         const float* gate = chunk.gate_up(r);
         activations_.gate(gate, gate + half, half, out);
       }
-      if (marked) std::fill_n(out, linear.role == LinearRole::kGateUp ? half : linear.num_rows, MarkedValue());
+      if (marked)
+        std::fill_n(out,
+                    linear.role == LinearRole::kGateUp ? half : linear.num_rows,
+                    MarkedValue());
     }
   });
 }

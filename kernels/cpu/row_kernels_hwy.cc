@@ -49,9 +49,8 @@ HWY_INLINE void ForEachVector(std::span<const float> values, float fill,
 float Maximum(std::span<const float> values) {
   const F32 df;
   VF32 largest = hn::Set(df, -kInfinity);
-  ForEachVector(values, -kInfinity, [&](int, VF32 v) HWY_ATTR {
-    largest = hn::Max(largest, v);
-  });
+  ForEachVector(values, -kInfinity,
+                [&](int, VF32 v) HWY_ATTR { largest = hn::Max(largest, v); });
   return hn::GetLane(hn::MaxOfLanes(df, largest));
 }
 
@@ -96,8 +95,7 @@ HWY_INLINE VF32 GumbelOfBits(const uint32_t* bits) {
   const F32 df;
   const hn::Rebind<uint32_t, F32> du;
   const hn::Rebind<int32_t, F32> di;
-  const auto half =
-      hn::BitCast(di, hn::ShiftRight<1>(hn::LoadU(du, bits)));
+  const auto half = hn::BitCast(di, hn::ShiftRight<1>(hn::LoadU(du, bits)));
   const VF32 w = hn::MulAdd(hn::ConvertTo(df, half), hn::Set(df, 0x1p-31f),
                             hn::Set(df, 0x1p-32f));
   const VF32 least = hn::Set(df, 0x1p-25f);
@@ -128,9 +126,9 @@ void PerturbedValues(const float* logits, int n, int first_id,
   }
   const VF32 divisor = hn::Set(df, setup.temperature);
   for (int i = 0; i < kDrawIds; i += kLanes)
-    hn::Store(hn::Add(hn::Div(hn::Load(df, l + i), divisor),
-                      GumbelOfBits(bits + i)),
-              df, values + i);
+    hn::Store(
+        hn::Add(hn::Div(hn::Load(df, l + i), divisor), GumbelOfBits(bits + i)),
+        df, values + i);
   std::fill(values + n, values + kDrawIds, -kInfinity);
 }
 

@@ -32,9 +32,9 @@ struct AttendCase {
   AttentionSpec spec;
   DType dtype = DType::kF16;
   int block_size = 16;
-  std::vector<int> lengths;               // of the sequences, at the end
-  std::vector<std::vector<int>> chunks;   // [steps][sequences], 0 = not in it
-  bool hard = false;                      // with infinities and NaN
+  std::vector<int> lengths;              // of the sequences, at the end
+  std::vector<std::vector<int>> chunks;  // [steps][sequences], 0 = not in it
+  bool hard = false;                     // with infinities and NaN
 };
 
 // The outputs of all steps, in order.
@@ -55,8 +55,8 @@ std::vector<float> Outputs(const AttendCase& c, Backend& backend) {
       KvLayerBytes(num_blocks, c.block_size, spec.num_kv_heads, spec.head_dim,
                    c.dtype),
       std::byte{0xff});  // what nobody wrote is NaN
-  const KvLayer kv{pool.data(),       c.dtype,           num_blocks,
-                   c.block_size,      spec.num_kv_heads, spec.head_dim};
+  const KvLayer kv{pool.data(),  c.dtype,           num_blocks,
+                   c.block_size, spec.num_kv_heads, spec.head_dim};
   std::vector<int> at(c.lengths.size());
   std::vector<float> result;
   for (const std::vector<int>& sizes : c.chunks) {
@@ -111,11 +111,10 @@ TEST(CpuAttendTest, HeadsAndDims) {
   struct Heads {
     int q, kv, dim, pairs;
   };
-  for (const Heads& h : {Heads{1, 1, 1, 0}, Heads{1, 1, 2, 1},
-                         Heads{4, 4, 6, 3}, Heads{6, 2, 20, 8},
-                         Heads{8, 1, 80, 40}, Heads{7, 1, 64, 32},
-                         Heads{3, 3, 100, 50}, Heads{4, 2, 128, 64},
-                         Heads{2, 1, 256, 16}})
+  for (const Heads& h :
+       {Heads{1, 1, 1, 0}, Heads{1, 1, 2, 1}, Heads{4, 4, 6, 3},
+        Heads{6, 2, 20, 8}, Heads{8, 1, 80, 40}, Heads{7, 1, 64, 32},
+        Heads{3, 3, 100, 50}, Heads{4, 2, 128, 64}, Heads{2, 1, 256, 16}})
     ExpectEqualToReference({.spec = Spec(h.q, h.kv, h.dim, 0, h.pairs),
                             .lengths = {50},
                             .chunks = {{37}, {1}, {12}}},
@@ -143,14 +142,13 @@ TEST(CpuAttendTest, Windows) {
 }
 
 TEST(CpuAttendTest, ManySequencesOfAllKinds) {
-  ExpectEqualToReference(
-      {.spec = Spec(8, 2, 32),
-       .lengths = {200, 3, 64, 530, 90},
-       .chunks = {{40, 1, 0, 520, 0},
-                  {1, 1, 63, 1, 7},
-                  {158, 0, 0, 1, 33},
-                  {1, 1, 1, 8, 50}}},
-      "mixed");
+  ExpectEqualToReference({.spec = Spec(8, 2, 32),
+                          .lengths = {200, 3, 64, 530, 90},
+                          .chunks = {{40, 1, 0, 520, 0},
+                                     {1, 1, 63, 1, 7},
+                                     {158, 0, 0, 1, 33},
+                                     {1, 1, 1, 8, 50}}},
+                         "mixed");
 }
 
 // Fewer heads than threads: a long sequence's segments are shared.

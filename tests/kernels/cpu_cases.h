@@ -28,13 +28,12 @@ inline std::vector<CpuCase> CpuCases() {
 }
 
 inline BackendOptions TestOptions() {
-  return {.num_slots = 8, .max_blocks = 256, .block_size = 16,
-          .max_tokens = 512};
+  return {
+      .num_slots = 8, .max_blocks = 256, .block_size = 16, .max_tokens = 512};
 }
 
-inline std::unique_ptr<Backend> MakeCpu(const CpuCase& c,
-                                        BackendOptions options =
-                                            TestOptions()) {
+inline std::unique_ptr<Backend> MakeCpu(
+    const CpuCase& c, BackendOptions options = TestOptions()) {
   options.isa = c.isa;
   options.threads = c.threads;
   auto backend = MakeCpuBackend(options);
@@ -53,8 +52,8 @@ template <typename T>
                                     const std::vector<T>& want,
                                     bool any_nan = false) {
   if (got.size() != want.size())
-    return ::testing::AssertionFailure() << got.size() << " values, expected "
-                                         << want.size();
+    return ::testing::AssertionFailure()
+           << got.size() << " values, expected " << want.size();
   for (size_t i = 0; i < got.size(); ++i) {
     if (std::memcmp(&got[i], &want[i], sizeof(T)) == 0) continue;
     if (any_nan && got[i] != got[i] && want[i] != want[i]) continue;

@@ -1,9 +1,8 @@
-#include "kernels/cpu/isa.h"
-
 #include <atomic>
 #include <thread>
 
 #include "gtest/gtest.h"
+#include "kernels/cpu/isa.h"
 #include "kernels/cpu/thread_pool.h"
 #include "tests/kernels/cpu_cases.h"
 
@@ -74,8 +73,7 @@ TEST(ThreadPoolTest, ManyPoolsShareTheCores) {
   for (int r = 0; r < 8; ++r)
     ranks.emplace_back([&] {
       ThreadPool pool(4, false);
-      for (int round = 0; round < 300; ++round)
-        pool.Run([&](int) { ++done; });
+      for (int round = 0; round < 300; ++round) pool.Run([&](int) { ++done; });
     });
   for (std::thread& rank : ranks) rank.join();
   EXPECT_EQ(done, 8 * 300 * 4);

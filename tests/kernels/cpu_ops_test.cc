@@ -56,7 +56,8 @@ TEST(CpuOpsTest, EmbedsOverRanks) {
   const StepView view{.num_tokens = 4, .token_ids = ids.data()};
   for (const CpuCase& cpu : CpuCases()) {
     TestGroup::RunRanks(3, [&](TestGroup& group) {
-      const int begin = group.rank() > 0 ? vocab.rank_ends[group.rank() - 1] : 0;
+      const int begin =
+          group.rank() > 0 ? vocab.rank_ends[group.rank() - 1] : 0;
       const HostDense mine =
           table.Slice(begin, vocab.rank_ends[group.rank()], 0, width);
       const auto backend = MakeCpu(cpu);
@@ -106,8 +107,7 @@ TEST(CpuOpsTest, HeadTakesTheRowsThatAreWanted) {
   x[3 * cols + 7] = kNan;
   for (const int wanted : {0, 1, 3, 70}) {
     std::vector<LogitsRow> rows;
-    for (int i = 0; i < wanted; ++i)
-      rows.push_back({.token_index = i + i / 4});
+    for (int i = 0; i < wanted; ++i) rows.push_back({.token_index = i + i / 4});
     for (const LogicalPart& part : {int4.part(), dense.part()})
       ExpectEqualToReference([&](Backend& backend) {
         auto linear = *backend.PackLinear({.cols = cols, .parts = {part}},

@@ -127,10 +127,9 @@ TEST(CpuProjectTest, Int4OfExtremeDigits) {
   }
   std::vector<float> x(2 * cols, 1.0f);
   for (int k = 0; k < cols; ++k) x[cols + k] = k % 2 ? -1.0f : 1.0f;
-  ExpectEqualToReference({.linear = {.cols = cols, .parts = {host.part()}},
-                          .rows = 2,
-                          .x = x},
-                         "extreme digits");
+  ExpectEqualToReference(
+      {.linear = {.cols = cols, .parts = {host.part()}}, .rows = 2, .x = x},
+      "extreme digits");
 }
 
 TEST(CpuProjectTest, DenseOfEveryShape) {
@@ -182,15 +181,14 @@ TEST(CpuProjectTest, GateAndUp) {
     for (const int rows : {1, 10, 130}) {
       const std::vector<float> x = HardRows(rows, cols, random);
       for (const LogicalPart& second : {up.part(), dense_up.part()})
-        ExpectEqualToReference(
-            {.linear = {.cols = cols,
-                        .parts = {gate.part(), second},
-                        .bias = random.Normals(2 * half)},
-             .role = LinearRole::kGateUp,
-             .norm = &norm,
-             .rows = rows,
-             .x = x},
-            "half " + std::to_string(half));
+        ExpectEqualToReference({.linear = {.cols = cols,
+                                           .parts = {gate.part(), second},
+                                           .bias = random.Normals(2 * half)},
+                                .role = LinearRole::kGateUp,
+                                .norm = &norm,
+                                .rows = rows,
+                                .x = x},
+                               "half " + std::to_string(half));
     }
   }
 }
@@ -283,8 +281,7 @@ TEST(CpuProjectTest, ReportsTheReadersErrorAndTheBudget) {
   class Broken : public HostInt4 {
    public:
     using HostInt4::HostInt4;
-    absl::Status ReadInt4(int, int, uint8_t*, uint8_t*,
-                          float*) const override {
+    absl::Status ReadInt4(int, int, uint8_t*, uint8_t*, float*) const override {
       return absl::DataLossError("a torn file");
     }
   };
@@ -293,8 +290,7 @@ TEST(CpuProjectTest, ReportsTheReadersErrorAndTheBudget) {
   part.reader = &broken;
   BackendOptions options = TestOptions();
   auto status = MakeCpu({AvailableIsas()[0], 2})
-                    ->PackLinear({.cols = 128, .parts = {part}},
-                                 LinearRole::kO)
+                    ->PackLinear({.cols = 128, .parts = {part}}, LinearRole::kO)
                     .status();
   EXPECT_EQ(status.message(), "a torn file");
   options.memory_limit_bytes = 1000;
