@@ -265,7 +265,10 @@ void StepLoop::TakeOutcomes() {
     waiting_outcomes_.pop_front();
     if (outcome.epoch != group_plan_.epoch || outcome.step_id == 0) continue;
     const absl::Status status = TakeOutcome(outcome);
-    if (status.ok()) continue;
+    if (status.ok()) {
+      MakePlans();  // before the next commit, which may be due as well
+      continue;
+    }
     int culprit = outcome.rank;
     if (outcome.fault && outcome.fault->peer_rank >= 0)
       culprit = outcome.fault->peer_rank;

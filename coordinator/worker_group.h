@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -74,15 +75,19 @@ class WorkerGroup final : public StepGroup {
   void Stop(absl::Duration grace);
 
  private:
-  class Life;  // the steps from the first Hello to the end, on thread_
+  friend class GroupLife;  // from the first Hello to the end, on thread_
 
   WorkerGroup(WorkerGroupOptions options, const StepLoop::Options& loop_options,
               StepLoop* loop);
   void SendPlan(const std::string& plan_bytes) override;
   void OnStepFailed(const StepFailure& failure) override;
 
+  void SendBeats(std::stop_token stop);
   void SetReady();
   void SetDone(absl::Status status);
+  std::optional<StepFailure> TakeFailure();
+  // The grace of the Stop that was asked for.
+  std::optional<absl::Duration> StopGrace();
 
   WorkerGroupOptions options_;
   const StepLoop::Options loop_options_;
@@ -98,6 +103,7 @@ class WorkerGroup final : public StepGroup {
   absl::Status result_ ABSL_GUARDED_BY(mutex_);
   std::vector<StepFailure> failures_ ABSL_GUARDED_BY(mutex_);
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Duration grace_ ABSL_GUARDED_BY(mutex_);
 
   std::jthread beats_;  // sends beats, expires waits of the store
   std::jthread thread_;

@@ -72,9 +72,9 @@ class WorkerRegistry {
 
   explicit WorkerRegistry(Options options);
 
-  // A process introduced itself. Either it is attached from now on, or nothing
-  // changed and the answer says why. The same process may come again: its new
-  // stream replaces the old one.
+  // A process introduced itself. Either it is attached from now on and Welcome
+  // is its link's first message, or nothing changed and the answer says why.
+  // The same process may come again: its new stream replaces the old one.
   std::optional<internal::v1::Refusal> Attach(const internal::v1::Hello& hello,
                                               std::shared_ptr<ControlLink> link,
                                               absl::Time now);
@@ -101,7 +101,6 @@ class WorkerRegistry {
   std::optional<WorkerEvent> NextEvent(absl::Duration timeout);
 
   std::vector<WorkerView> Workers() const;  // ordered by name
-  int num_attached_ranks() const;
 
   void SendCommand(const WorkerKey& worker,
                    const internal::v1::Command& command);
@@ -114,6 +113,7 @@ class WorkerRegistry {
  private:
   struct Worker {
     WorkerView view;
+    bool welcomed = false;  // has been told so; commands may follow
     std::shared_ptr<ControlLink> control;  // shared with gRPC, which ends it
     std::shared_ptr<PlanLink> plans;       // when it likes
     std::shared_ptr<BeatLink> beats;

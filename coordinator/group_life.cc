@@ -1,0 +1,476 @@
+#include "coordinator/group_life.h"
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "base/byte_size.h"
+#include "base/check.h"
+#include "base/logging.h"
+#include "base/status_macros.h"
+
+namespace quatrain {
+namespace {
+
+namespace pb = internal::v1;
+
+constexpr absl::Duration kPoll = absl::Milliseconds(50);
+constexpr int kConnectAttempts = 3;
+// After a step failed, whoever is really gone has this long to be noticed.
+constexpr absl::Duration kJudgement = absl::Milliseconds(300);
+constexpr absl::Duration kAbortTimeout = absl::Seconds(2);
+constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
+// From Welcome to the first beat.
+constexpr absl::Duration kFirstBeat = absl::Seconds(10);
+
+std::string Names(const std::vector<WorkerView>& workers) {
+  return absl::StrJoin(workers, ", ",
+                       [](std::string* out, const WorkerView& worker) {
+                         out->append(worker.hello.worker_name());
+                       });
+}
+
+int NumRanks(const std::vector<WorkerView>& workers) {
+  int total = 0;
+  for (const WorkerView& worker : workers) total += worker.hello.devices_size();
+  return total;
+}
+
+}  // namespace
+
+GroupLife::GroupLife(WorkerGroup* group)
+    : group_(*group),
+      options_(group->options_),
+      registry_(group->registry_),
+      loop_(*group->loop_),
+      last_check_(absl::Now()) {}
+
+absl::Status GroupLife::Run() {
+  absl::Status status = Form();
+  if (status.ok()) {
+    group_.SetReady();
+    status = Supervise();
+  } else if (group_.StopGrace()) {
+    status = absl::OkStatus();  // stopped while forming
+  }
+  End(status);
+  return status;
+}
+
+absl::Status GroupLife::Form() {
+  RETURN_IF_ERROR(WaitForWorkers());
+  loop_.SetState(EnginePhase::kLoading, "planning shards");
+  RETURN_IF_ERROR(PlanShards());
+  loop_.SetState(EnginePhase::kLoading, "loading weights");
+  RETURN_IF_ERROR(LoadShards());
+  loop_.SetState(EnginePhase::kLoading, "connecting ranks");
+  RETURN_IF_ERROR(Connect());
+  RETURN_IF_ERROR(
+      Command("AllocateKvCache", options_.load_timeout,
+              [this](const GroupMember&, pb::Command* command) {
+                command->mutable_allocate_kv_cache()->set_num_blocks(
+                    num_blocks_);
+              })
+          .status());
+  loop_.SetState(EnginePhase::kLoading, "warming up");
+  RETURN_IF_ERROR(Command("Warmup", options_.warmup_timeout,
+                          [](const GroupMember&, pb::Command* command) {
+                            command->mutable_warmup();
+                          })
+                      .status());
+  return StartLoop();
+}
+
+absl::Status GroupLife::WaitForWorkers() {
+  const absl::Time deadline = absl::Now() + options_.attach_timeout;
+  std::string told;
+  while (true) {
+    std::vector<WorkerView> workers = registry_.Workers();
+    if (IsComplete(workers)) {
+      registry_.CloseDoor("its group is formed already");
+      members_ = PlaceRanks(options_.layout, workers);
+      return absl::OkStatus();
+    }
+    const std::string missing = WhoIsMissing(workers);
+    if (missing != told) {
+      spdlog::info("{}", missing);
+      loop_.SetState(EnginePhase::kStarting, missing);
+    }
+    told = missing;
+    if (group_.StopGrace()) return absl::CancelledError("stopped");
+    if (absl::Now() >= deadline) return absl::DeadlineExceededError(missing);
+    registry_.NextEvent(kPoll);
+  }
+}
+
+bool GroupLife::IsComplete(const std::vector<WorkerView>& workers) const {
+  for (const WorkerView& worker : workers)
+    if (!worker.has_plan_stream || !worker.has_beat_stream) return false;
+  if (!options_.workers.empty() && workers.size() != options_.workers.size())
+    return false;
+  return NumRanks(workers) == options_.layout.num_ranks();
+}
+
+std::string GroupLife::WhoIsMissing(
+    const std::vector<WorkerView>& workers) const {
+  return absl::StrCat("waiting for workers: ", NumRanks(workers), " of ",
+                      options_.layout.num_ranks(), " ranks attached",
+                      workers.empty() ? "" : ": ", Names(workers));
+}
+
+absl::Status GroupLife::PlanShards() {
+  ASSIGN_OR_RETURN(
+      const std::vector<pb::Reply> replies,
+      Command("PlanShard", options_.plan_timeout,
+              [this](const GroupMember& member, pb::Command* command) {
+                pb::PlanShard* plan = command->mutable_plan_shard();
+                *plan->mutable_config() = ConfigFor(member);
+                for (const pb::RankPlace& place : member.places)
+                  *plan->add_places() = place;
+              }));
+  const int num_ranks = options_.layout.num_ranks();
+  ASSIGN_OR_RETURN(const std::vector<RankBudget> budgets,
+                   CollectBudgets(members_, replies, num_ranks));
+  const StepLoop::Options& loop = group_.loop_options_;
+  ASSIGN_OR_RETURN(num_blocks_, ChooseNumBlocks(budgets, loop.block_size,
+                                                loop.scheduler.max_model_len,
+                                                options_.max_num_blocks));
+  LogPlan(budgets);
+  return absl::OkStatus();
+}
+
+void GroupLife::LogPlan(const std::vector<RankBudget>& budgets) const {
+  spdlog::info("layout {}", Describe(options_.layout));
+  for (const std::string& line : FormatBudgets(budgets, num_blocks_))
+    spdlog::info("{}", line);
+  const int block_size = group_.loop_options_.block_size;
+  const int max_model_len = group_.loop_options_.scheduler.max_model_len;
+  const int64_t tokens = int64_t{num_blocks_} * block_size;
+  spdlog::info(
+      "kv cache {} blocks of {} tokens = {} tokens = {:.1f} sequences of {}",
+      num_blocks_, block_size, tokens,
+      static_cast<double>(tokens) / max_model_len, max_model_len);
+}
+
+pb::EngineConfig GroupLife::ConfigFor(const GroupMember& member) const {
+  const StepLoop::Options& loop = group_.loop_options_;
+  pb::EngineConfig config;
+  *config.mutable_layout() = EncodeLayout(options_.layout);
+  config.set_block_size(loop.block_size);
+  config.set_max_num_seqs(loop.scheduler.max_num_seqs);
+  config.set_max_num_batched_tokens(loop.scheduler.max_num_batched_tokens);
+  config.set_max_model_len(loop.scheduler.max_model_len);
+  config.set_kv_cache_dtype(options_.kv_cache_dtype);
+  config.set_activations(options_.activations);
+  config.set_backend(options_.backend);
+  config.set_isa(options_.isa);
+  config.set_num_micro_batches(loop.scheduler.num_micro_batches);
+  config.set_plans_in_flight(loop.plans_in_flight > 0
+                                 ? loop.plans_in_flight
+                                 : loop.scheduler.num_micro_batches + 1);
+  int ranks_on_host = 0;
+  for (const GroupMember& other : members_)
+    if (other.hello.host() == member.hello.host())
+      ranks_on_host += static_cast<int>(other.places.size());
+  config.set_ranks_on_host(ranks_on_host);
+  config.set_threads(options_.threads);
+  config.set_step_timeout_ms(absl::ToInt64Milliseconds(options_.step_timeout));
+  return config;
+}
+
+absl::Status GroupLife::LoadShards() {
+  ASSIGN_OR_RETURN(const std::vector<pb::Reply> replies,
+                   Command("LoadShard", options_.load_timeout,
+                           [](const GroupMember&, pb::Command* command) {
+                             command->mutable_load_shard();
+                           }));
+  for (const pb::Reply& reply : replies) {
+    for (const pb::ShardReport& shard : reply.shards())
+      spdlog::info("rank {} loaded {} in {:.1f} s", shard.rank(),
+                   FormatByteSize(shard.weights_bytes()), shard.seconds());
+  }
+  return absl::OkStatus();
+}
+
+// A stray connection can spoil the forming of a group, so it is tried again
+// under fresh keys.
+absl::Status GroupLife::Connect() {
+  absl::Status status;
+  for (int attempt = 1; attempt <= kConnectAttempts; ++attempt) {
+    status = ConnectOnce(attempt);
+    if (status.ok() || group_.StopGrace()) return status;
+    for (const GroupMember& member : members_)
+      if (!IsHere(member)) return status;  // lost, not unlucky
+    spdlog::warn("connecting the ranks, attempt {} of {}: {}", attempt,
+                 kConnectAttempts, std::string(status.message()));
+  }
+  return status;
+}
+
+absl::Status GroupLife::ConnectOnce(int attempt) {
+  const absl::Duration timeout = options_.connect_timeout;
+  const auto build = [&](const GroupMember&, pb::Command* command) {
+    pb::InitCommunicators* init = command->mutable_init_communicators();
+    init->set_prefix(absl::StrCat(options_.epoch, "/", attempt));
+    init->set_timeout_ms(absl::ToInt64Milliseconds(timeout));
+    for (size_t process = 0; process < members_.size(); ++process) {
+      for (const pb::RankPlace& place : members_[process].places) {
+        *init->add_all_places() = place;
+        init->add_processes(static_cast<uint32_t>(process));
+      }
+    }
+  };
+  return Command("InitCommunicators", timeout + absl::Seconds(5), build,
+                 /*patient=*/true)
+      .status();
+}
+
+absl::Status GroupLife::StartLoop() {
+  StepLoop::GroupPlan plan = {.epoch = options_.epoch,
+                              .num_blocks = num_blocks_};
+  const Layout& layout = options_.layout;
+  for (int rank = 0; rank < layout.num_ranks(); ++rank)
+    plan.stage_of_rank.push_back(layout.StageOf(rank));
+  plan.sampling_rank = layout.FirstRankOf(layout.pp_size() - 1);
+  return loop_.Start(plan, &group_);
+}
+
+absl::Status GroupLife::Supervise() {
+  std::atomic<bool> drained = false;
+  std::jthread drainer;
+  while (!drained) {
+    RETURN_IF_ERROR(Poll().status());
+    if (const auto failure = group_.TakeFailure()) return Judge(*failure);
+    const auto grace = group_.StopGrace();
+    if (!grace || drainer.joinable()) continue;
+    drainer = std::jthread([this, grace, &drained] {
+      loop_.Drain(*grace);
+      drained = true;
+    });
+  }
+  return absl::OkStatus();
+}
+
+// A rank that reports a failed step is often only the first to notice that a
+// peer has died: a loss explains more.
+absl::Status GroupLife::Judge(const StepFailure& failure) {
+  const absl::Time deadline = absl::Now() + kJudgement;
+  while (absl::Now() < deadline) RETURN_IF_ERROR(Poll().status());
+  return Blame(failure);
+}
+
+absl::Status GroupLife::Blame(const StepFailure& failure) const {
+  const std::string why(failure.status.message());
+  if (const GroupMember* member = MemberOfRank(failure.rank))
+    return Lost(*member, absl::StrCat("rank ", failure.rank, ": ", why));
+  const auto slowest =
+      std::min_element(members_.begin(), members_.end(),
+                       [this](const GroupMember& a, const GroupMember& b) {
+                         return LastStepOf(a) < LastStepOf(b);
+                       });
+  return Lost(*slowest, why);
+}
+
+void GroupLife::End(const absl::Status& status) {
+  registry_.CloseDoor("its group has ended");
+  const std::string reason =
+      status.ok() ? "the coordinator stops" : std::string(status.message());
+  if (status.ok()) {
+    loop_.Drain(absl::ZeroDuration());
+  } else {
+    spdlog::error("{}", reason);
+    loop_.Fail(status);
+    Tell(kAbortTimeout, [&](const GroupMember&, pb::Command* command) {
+      command->mutable_abort_communicators()->set_reason(reason);
+    });
+  }
+  group_.store_.Abort(absl::AbortedError("the epoch is over"));
+  Tell(kShutdownTimeout, [&](const GroupMember&, pb::Command* command) {
+    command->mutable_shutdown()->set_reason(reason);
+  });
+  registry_.CloseAll(grpc::Status(grpc::StatusCode::UNAVAILABLE, reason));
+}
+
+absl::StatusOr<std::vector<pb::Reply>> GroupLife::Command(
+    const char* name, absl::Duration timeout, const Build& build,
+    bool patient) {
+  const absl::Time deadline = absl::Now() + timeout;
+  Send(timeout, build);
+  absl::Status error;
+  while (replies_.size() < members_.size()) {
+    if (absl::Now() >= deadline) {
+      return absl::DeadlineExceededError(
+          absl::StrCat(name, ": no answer from ", WhoHasNotReplied(), " after ",
+                       absl::FormatDuration(timeout)));
+    }
+    ASSIGN_OR_RETURN(const std::optional<WorkerEvent> event, Poll());
+    if (group_.StopGrace()) return absl::CancelledError("stopped");
+    if (!event || !IsReply(*event)) continue;
+    replies_[event->worker] = event->reply;
+    if (event->reply.code() == 0 || !error.ok()) continue;
+    error = absl::Status(
+        static_cast<absl::StatusCode>(event->reply.code()),
+        absl::StrCat(name, ": ", Describe(*MemberOf(event->worker)), ": ",
+                     event->reply.message()));
+    if (!patient) return error;
+  }
+  RETURN_IF_ERROR(error);
+  std::vector<pb::Reply> replies;
+  for (const GroupMember& member : members_)
+    replies.push_back(replies_.at(member.key));
+  return replies;
+}
+
+void GroupLife::Send(absl::Duration timeout, const Build& build) {
+  replies_.clear();
+  ++last_command_id_;
+  for (const GroupMember& member : members_) {
+    pb::Command command;
+    command.set_command_id(last_command_id_);
+    command.set_epoch(options_.epoch);
+    command.set_deadline_ms(static_cast<uint32_t>(
+        std::clamp<int64_t>(absl::ToInt64Milliseconds(timeout), 0,
+                            std::numeric_limits<int32_t>::max())));
+    build(member, &command);
+    registry_.SendCommand(member.key, command);
+  }
+}
+
+bool GroupLife::IsReply(const WorkerEvent& event) const {
+  return event.kind == WorkerEvent::kReply &&
+         event.reply.epoch() == options_.epoch &&
+         event.reply.command_id() == last_command_id_ &&
+         MemberOf(event.worker) != nullptr;
+}
+
+std::string GroupLife::WhoHasNotReplied() const {
+  std::vector<std::string> late;
+  for (const GroupMember& member : members_)
+    if (!replies_.contains(member.key)) late.push_back(Describe(member));
+  return absl::StrJoin(late, ", ");
+}
+
+void GroupLife::Tell(absl::Duration timeout, const Build& build) {
+  if (members_.empty()) {  // the group was never complete
+    for (const WorkerView& worker : registry_.Workers())
+      members_.push_back(
+          {.key = {worker.hello.worker_name(), worker.hello.incarnation()},
+           .hello = worker.hello});
+  }
+  const absl::Time deadline = absl::Now() + timeout;
+  Send(timeout, build);
+  while (!AllToldOrGone() && absl::Now() < deadline) {
+    const std::optional<WorkerEvent> event = registry_.NextEvent(kPoll);
+    if (event && IsReply(*event)) replies_[event->worker] = event->reply;
+  }
+}
+
+bool GroupLife::AllToldOrGone() const {
+  return std::all_of(members_.begin(), members_.end(),
+                     [this](const GroupMember& member) {
+                       return replies_.contains(member.key) || !IsHere(member);
+                     });
+}
+
+absl::StatusOr<std::optional<WorkerEvent>> GroupLife::Poll() {
+  std::optional<WorkerEvent> event = registry_.NextEvent(kPoll);
+  RETURN_IF_ERROR(CheckBeats());
+  if (!event) return event;
+  if (event->kind == WorkerEvent::kProgress) LogProgress(*event);
+  const GroupMember* member = MemberOf(event->worker);
+  if (member == nullptr) return event;
+  if (event->kind == WorkerEvent::kLost) return Lost(*member, event->reason);
+  if (event->kind == WorkerEvent::kLeaving && !StopFollows())
+    return Lost(*member, absl::StrCat("it leaves: ", event->reason));
+  return event;
+}
+
+// Ctrl-C in a terminal reaches workers and coordinator alike: then the
+// workers' leaving is no loss.
+bool GroupLife::StopFollows() const {
+  const absl::Time deadline = absl::Now() + kJudgement;
+  while (!group_.StopGrace()) {
+    if (absl::Now() >= deadline) return false;
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  return true;
+}
+
+absl::Status GroupLife::CheckBeats() {
+  const absl::Time now = absl::Now();
+  const absl::Duration since_last_check = now - last_check_;
+  last_check_ = now;
+  // Where this thread itself was held up, silence of others proves nothing.
+  if (since_last_check > options_.worker_timeout / 2) return absl::OkStatus();
+  for (const WorkerView& worker : registry_.Workers()) {
+    const GroupMember* member =
+        MemberOf({worker.hello.worker_name(), worker.hello.incarnation()});
+    if (member == nullptr) continue;
+    const absl::Duration silence = now - worker.last_beat_time;
+    const bool has_beaten = worker.last_beat.epoch() != 0;
+    if (silence > options_.worker_timeout +
+                      (has_beaten ? absl::ZeroDuration() : kFirstBeat))
+      return Lost(*member,
+                  absl::StrCat("no heartbeat for ",
+                               absl::ToInt64Milliseconds(silence), " ms"));
+  }
+  return absl::OkStatus();
+}
+
+void GroupLife::LogProgress(const WorkerEvent& event) {
+  progress_[event.progress.rank()] = event.progress;
+  const absl::Time now = absl::Now();
+  if (now - last_progress_ < absl::Seconds(1)) return;
+  last_progress_ = now;
+  int64_t done = 0;
+  int64_t total = 0;
+  for (const auto& [rank, progress] : progress_) {
+    done += progress.done_bytes();
+    total += progress.total_bytes();
+  }
+  const std::string line = absl::StrCat(
+      "loading weights: ", FormatByteSize(done), " of ", FormatByteSize(total));
+  spdlog::info("{}", line);
+  loop_.SetState(EnginePhase::kLoading, line);
+}
+
+bool GroupLife::IsHere(const GroupMember& member) const {
+  for (const WorkerView& worker : registry_.Workers())
+    if (worker.hello.worker_name() == member.key.name &&
+        worker.hello.incarnation() == member.key.incarnation)
+      return true;
+  return false;
+}
+
+const GroupMember* GroupLife::MemberOf(const WorkerKey& key) const {
+  for (const GroupMember& member : members_)
+    if (member.key == key) return &member;
+  return nullptr;
+}
+
+const GroupMember* GroupLife::MemberOfRank(int rank) const {
+  for (const GroupMember& member : members_)
+    for (const pb::RankPlace& place : member.places)
+      if (static_cast<int>(place.rank()) == rank) return &member;
+  return nullptr;
+}
+
+uint64_t GroupLife::LastStepOf(const GroupMember& member) const {
+  for (const WorkerView& worker : registry_.Workers())
+    if (worker.hello.incarnation() == member.key.incarnation)
+      return worker.last_beat.last_step();
+  return 0;
+}
+
+absl::Status GroupLife::Lost(const GroupMember& member,
+                             const std::string& why) const {
+  return absl::UnavailableError(
+      absl::StrCat("lost ", Describe(member), ": ", why));
+}
+
+}  // namespace quatrain
