@@ -53,10 +53,13 @@ class Rank {
                        KeyValueStore* store, const std::string& prefix,
                        const CommunicatorOptions& options);
 
+  bool connected() const { return communicators_.has_value(); }
+
   absl::Status AllocateKvCache(int num_blocks);
 
   // Starts the thread of this epoch.
   void Start(uint64_t epoch, RankEngine::OnResult on_result);
+  bool started() const { return engine_ != nullptr; }
   absl::Status Warmup() { return engine_->Warmup(); }
   bool Submit(std::shared_ptr<const ReceivedPlan> plan) {
     return engine_->Submit(std::move(plan));

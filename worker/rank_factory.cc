@@ -1,9 +1,18 @@
 #include "worker/rank_factory.h"
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/isa.h"
 #include "kernels/reference.h"
 
 namespace quatrain {
+
+absl::Status CheckBackend(const EngineSettings& settings) {
+  if (settings.backend == "reference") return absl::OkStatus();
+  if (settings.activations != Activations::kExact)
+    return absl::InvalidArgumentError(
+        "activations f32 work with backend reference only");
+  return ChooseIsa(settings.isa).status();
+}
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(
     const EngineSettings& settings, const ActivationShape& /*shape*/,
