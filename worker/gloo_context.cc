@@ -1,6 +1,8 @@
 #include "worker/gloo_context.h"
 
 #include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <csignal>
@@ -37,12 +39,27 @@ void IgnoreSigpipe() {
   (void)before;
 }
 
-// Gloo does not notice when a name has no address.
-bool Resolves(const std::string& host) {
+// Whether a socket can be bound to `host`. Asked before Gloo, which does not
+// notice a name without an address, and leaks when it cannot bind.
+absl::Status CheckOwnAddress(const std::string& host) {
+  addrinfo hints = {};
+  hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), nullptr, nullptr, &found) != 0) return false;
+  if (const int error = getaddrinfo(host.c_str(), nullptr, &hints, &found)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data host ", host, ": ", gai_strerror(error)));
+  }
+  bool bound = false;
+  for (const addrinfo* a = found; a != nullptr && !bound; a = a->ai_next) {
+    const int fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
+    if (fd < 0) continue;
+    bound = bind(fd, a->ai_addr, a->ai_addrlen) == 0;
+    close(fd);
+  }
   freeaddrinfo(found);
-  return true;
+  if (bound) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("data host ", host, ": not an address of this machine"));
 }
 
 std::string AddressKey(const std::string& prefix, int from, int to) {
@@ -79,10 +96,7 @@ class ConnectWatch {
 absl::StatusOr<std::shared_ptr<gloo::transport::Device>> OpenGlooDevice(
     const std::string& data_host) {
   IgnoreSigpipe();
-  if (!Resolves(data_host)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("data host ", data_host, ": no such address"));
-  }
+  RETURN_IF_ERROR(CheckOwnAddress(data_host));
   try {
     return gloo::transport::tcp::CreateDevice(
         gloo::transport::tcp::attr(data_host.c_str()));
