@@ -12,9 +12,15 @@
 
 namespace quatrain {
 
+// Whether MakeBackend can make what `settings` name on this machine.
+// InvalidArgument or FailedPrecondition for an instruction set that does not
+// exist or that the machine lacks, and for activations that only the reference
+// has.
+absl::Status CheckBackend(const EngineSettings& settings);
+
 // Makes the backend of one rank: the one place that picks a device.
-// limit_bytes: of its DeviceMemory. InvalidArgument or FailedPrecondition for
-// an instruction set that does not exist or that this machine lacks.
+// limit_bytes: of its DeviceMemory. Errors are CheckBackend's, and
+// ResourceExhausted.
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(
     const EngineSettings& settings, const ActivationShape& shape,
     int64_t limit_bytes);

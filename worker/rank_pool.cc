@@ -10,6 +10,7 @@
 #include "base/status_macros.h"
 #include "spdlog/spdlog.h"
 #include "worker/process_memory.h"
+#include "worker/rank_factory.h"
 #include "worker/rank_threads.h"
 
 namespace quatrain {

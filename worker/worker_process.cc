@@ -3,9 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
-#include <memory>
 #include <optional>
 #include <random>
 #include <thread>
@@ -13,35 +10,20 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/bounded_queue.h"
-#include "base/status_macros.h"
 #include "base/version.h"
 #include "model/model.h"
 #include "spdlog/spdlog.h"
-#include "worker/coordinator_client.h"
+#include "worker/coordinator_session.h"
 #include "worker/max_memory.h"
 #include "worker/process_memory.h"
-#include "worker/rank_pool.h"
 
 namespace quatrain {
 namespace {
 
-using internal::v1::Command;
-using internal::v1::CoordinatorMessage;
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr uint32_t kProtocolRevision = 1;
-constexpr milliseconds kBeatInterval(250);
-constexpr milliseconds kAbortLimit(2000);
-constexpr milliseconds kProgressInterval(200);
-constexpr size_t kMaxEvents = 1024;
-
-// What the control thread hears: a message, or the loss of the coordinator.
-struct Event {
-  CoordinatorMessage message;
-  absl::Status lost;
-};
 
 internal::v1::Hello MakeHello(const WorkerOptions& options, const Model& model,
                               const std::vector<int64_t>& limits) {
@@ -70,298 +52,6 @@ WorkerOutcome Ended(WorkerExit code, absl::Status status) {
   return {code, std::move(status)};
 }
 
-// Talks to one coordinator, from the first Hello to the end of the connection.
-class Session {
- public:
-  Session(const WorkerOptions& options, const Model& model,
-          const std::vector<int64_t>& limits, const internal::v1::Hello& hello)
-      : options_(options),
-        events_(kMaxEvents),
-        client_(options.coordinator, hello,
-                {.on_control = [this](const auto& m) { OnControl(m); },
-                 .on_plan = [this](std::string b) { OnPlan(std::move(b)); },
-                 .on_lost = [this](const auto& s) { OnLost(s); }}),
-        pool_(model, options, limits, &client_.store()) {
-    ready_ = true;
-  }
-
-  // The ranks' threads send through the client, and the client's callbacks
-  // reach the ranks: first the one, then the other, then both may go.
-  ~Session() {
-    WatchAbort();
-    pool_.Abort(absl::CancelledError("the worker stops"));
-    pool_.LeaveEpoch();
-    client_.Close();
-  }
-
-  // Nothing if the coordinator could not be reached, or asked to come again.
-  std::optional<WorkerOutcome> Run(std::stop_token stop) {
-    std::optional<Event> first = NextEvent(stop);
-    if (!first) return Ended(kWorkerStopped, absl::OkStatus());
-    if (!first->lost.ok()) return std::nullopt;
-    if (!first->message.has_welcome()) return Refused(first->message.refusal());
-    epoch_ = first->message.welcome().epoch();
-    spdlog::info("attached to {} in epoch {}", options_.coordinator, epoch_);
-    client_.OpenPlansAndBeats();
-    beats_ = std::jthread([this](std::stop_token t) { BeatLoop(t); });
-    return Serve(stop);
-  }
-
- private:
-  // The next event; nothing once a stop is requested.
-  std::optional<Event> NextEvent(const std::stop_token& stop) {
-    while (!stop.stop_requested())
-      if (std::optional<Event> event = events_.PopFor(milliseconds(50)))
-        return event;
-    return std::nullopt;
-  }
-
-  std::optional<WorkerOutcome> Refused(const internal::v1::Refusal& refusal) {
-    if (!refusal.do_not_retry()) {
-      spdlog::warn("coordinator {}: not now: {}", options_.coordinator,
-                   refusal.message());
-      return std::nullopt;
-    }
-    const auto code = static_cast<absl::StatusCode>(refusal.code());
-    const absl::Status status(code, refusal.message());
-    switch (code) {
-      case absl::StatusCode::kFailedPrecondition:
-        return Ended(kWorkerModelUnreadable, status);
-      case absl::StatusCode::kResourceExhausted:
-        return Ended(kWorkerDoesNotFit, status);
-      default:
-        return Ended(kWorkerRefused, status);
-    }
-  }
-
-  WorkerOutcome Serve(const std::stop_token& stop) {
-    while (std::optional<Event> event = NextEvent(stop)) {
-      if (!event->lost.ok()) return LostCoordinator(event->lost);
-      if (!event->message.has_command()) continue;
-      const Command& command = event->message.command();
-      if (command.has_shutdown()) return ShutDown(command);
-      Execute(command);
-    }
-    return Leave();
-  }
-
-  WorkerOutcome LostCoordinator(const absl::Status& status) {
-    // A group that was refused may end without a farewell.
-    if (failure_.code != kWorkerStopped) return failure_;
-    return Ended(kWorkerLostPeer, status);
-  }
-
-  WorkerOutcome ShutDown(const Command& command) {
-    spdlog::info("the coordinator ends the group: {}",
-                 command.shutdown().reason());
-    pool_.LeaveEpoch();
-    Answer(command, absl::OkStatus(), {});
-    client_.Flush(milliseconds(500));
-    if (failure_.code == kWorkerStopped && epoch_failed_)
-      return Ended(kWorkerLostPeer,
-                   absl::UnavailableError(command.shutdown().reason()));
-    return failure_;
-  }
-
-  WorkerOutcome Leave() {
-    leaving_ = true;
-    client_.SendLeaving("the worker was asked to stop");
-    client_.Flush(milliseconds(500));
-    WatchAbort();
-    pool_.Abort(absl::CancelledError("the worker stops"));
-    return Ended(kWorkerStopped, absl::OkStatus());
-  }
-
-  void Execute(const Command& command) {
-    internal::v1::Reply reply;
-    absl::Status status = CheckEpoch(command);
-    if (status.ok()) status = Dispatch(command, &reply);
-    if (!status.ok()) spdlog::error("{}", std::string(status.message()));
-    failure_ = Ended(ExitOf(command, status), status);
-    Answer(command, status, std::move(reply));
-    SampleMemory();
-  }
-
-  absl::Status CheckEpoch(const Command& command) {
-    if (command.epoch() < epoch_)
-      return absl::FailedPreconditionError(
-          absl::StrCat("command of epoch ", command.epoch(),
-                       ", this worker is in epoch ", epoch_.load()));
-    epoch_ = command.epoch();
-    client_.store().SetEpoch(epoch_);
-    return absl::OkStatus();
-  }
-
-  absl::Status Dispatch(const Command& command, internal::v1::Reply* reply) {
-    switch (command.command_case()) {
-      case Command::kPlanShard:
-        return pool_.PlanShard(command.plan_shard(), reply);
-      case Command::kLoadShard:
-        return pool_.LoadShard(ProgressOf(command), reply);
-      case Command::kInitCommunicators:
-        return InitCommunicators(command.init_communicators());
-      case Command::kAllocateKvCache:
-        return pool_.AllocateKvCache(
-            command.allocate_kv_cache().num_blocks(), epoch_,
-            [this](const internal::v1::StepResult& result) {
-              if (result.has_fault()) epoch_failed_ = true;
-              client_.SendResult(result);
-            });
-      case Command::kWarmup:
-        return pool_.Warmup();
-      case Command::kAbortCommunicators:
-        epoch_failed_ = true;
-        pool_.LeaveEpoch();
-        abort_deadline_ns_ = 0;
-        return absl::OkStatus();
-      default:
-        return absl::UnimplementedError(
-            absl::StrCat("command ", static_cast<int>(command.command_case()),
-                         " is not known to this worker"));
-    }
-  }
-
-  absl::Status InitCommunicators(
-      const internal::v1::InitCommunicators& command) {
-    std::string host = options_.data_host;
-    if (host.empty()) {
-      ASSIGN_OR_RETURN(host, client_.LocalHost());
-    }
-    RETURN_IF_ERROR(pool_.InitCommunicators(command, host));
-    epoch_failed_ = false;
-    return absl::OkStatus();
-  }
-
-  // What the process ends with if the group ends after this command.
-  static WorkerExit ExitOf(const Command& command, const absl::Status& status) {
-    if (status.ok()) return kWorkerStopped;
-    if (status.code() == absl::StatusCode::kResourceExhausted)
-      return kWorkerDoesNotFit;
-    if (command.has_plan_shard()) return kWorkerRefused;
-    if (command.has_load_shard()) return kWorkerModelUnreadable;
-    if (command.has_init_communicators() || command.has_warmup())
-      return kWorkerLostPeer;
-    return kWorkerFailed;
-  }
-
-  // Tells people how far a load is, a few times a second.
-  RankPool::OnProgress ProgressOf(const Command& command) {
-    auto last = std::make_shared<std::atomic<int64_t>>(0);  // of all ranks
-    return [this, last, id = command.command_id()](int rank, int64_t done,
-                                                   int64_t total) {
-      const int64_t now = Clock::now().time_since_epoch() / milliseconds(1);
-      int64_t before = last->load();
-      if (done < total && now - before < kProgressInterval.count()) return;
-      last->store(now);
-      internal::v1::Progress progress;
-      progress.set_command_id(id);
-      progress.set_rank(static_cast<uint32_t>(rank));
-      progress.set_done_bytes(done);
-      progress.set_total_bytes(total);
-      client_.SendProgress(progress);
-    };
-  }
-
-  void Answer(const Command& command, const absl::Status& status,
-              internal::v1::Reply reply) {
-    reply.set_command_id(command.command_id());
-    reply.set_epoch(command.epoch());
-    reply.set_code(static_cast<uint32_t>(status.code()));
-    reply.set_message(std::string(status.message()));
-    client_.SendReply(std::move(reply));
-  }
-
-  // On gRPC's threads.
-
-  void OnControl(const CoordinatorMessage& message) {
-    // What ends an epoch must not wait behind a command that waits for a peer.
-    const Command& command = message.command();
-    if (command.has_abort_communicators() || command.has_shutdown()) {
-      const std::string& reason = command.has_shutdown()
-                                      ? command.shutdown().reason()
-                                      : command.abort_communicators().reason();
-      AbortNow(absl::AbortedError(
-          absl::StrCat("the coordinator ends the epoch: ", reason)));
-    }
-    events_.Push({message, absl::OkStatus()});
-  }
-
-  void OnPlan(std::string bytes) {
-    const absl::Status status = pool_.OnPlan(std::move(bytes));
-    if (!status.ok()) OnLost(status);
-  }
-
-  void OnLost(const absl::Status& status) {
-    AbortNow(status);
-    events_.Push({{}, status});
-  }
-
-  void AbortNow(const absl::Status& reason) {
-    if (!ready_) return;
-    WatchAbort();
-    pool_.Abort(reason);
-  }
-
-  // From now on the process has two seconds to leave its epoch.
-  void WatchAbort() {
-    int64_t none = 0;
-    abort_deadline_ns_.compare_exchange_strong(
-        none, (Clock::now() + kAbortLimit).time_since_epoch().count());
-  }
-
-  void BeatLoop(const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      SampleMemory();
-      client_.SendBeat(MakeBeat());
-      if (client_.SinceLastBeat() > options_.coordinator_timeout)
-        OnLost(absl::UnavailableError(
-            absl::StrCat("coordinator ", options_.coordinator, ": no beat for ",
-                         options_.coordinator_timeout.count(), " ms")));
-      ExitIfStuck();
-      std::this_thread::sleep_for(kBeatInterval);
-    }
-  }
-
-  internal::v1::Beat MakeBeat() {
-    internal::v1::Beat beat;
-    beat.set_epoch(epoch_);
-    beat.set_last_step(pool_.last_step());
-    beat.set_memory_bytes(memory_bytes_);
-    beat.set_peak_memory_bytes(peak_memory_bytes_);
-    beat.set_leaving(leaving_);
-    return beat;
-  }
-
-  void SampleMemory() {
-    memory_bytes_ = AnonymousBytes();
-    peak_memory_bytes_ =
-        std::max(peak_memory_bytes_.load(), memory_bytes_.load());
-  }
-
-  // Killing itself is the one way out that cannot wedge.
-  void ExitIfStuck() {
-    const int64_t deadline = abort_deadline_ns_;
-    if (deadline == 0 || Clock::now().time_since_epoch().count() < deadline)
-      return;
-    spdlog::critical("could not leave the epoch within {} ms, exiting",
-                     kAbortLimit.count());
-    std::_Exit(kWorkerLostPeer);
-  }
-
-  const WorkerOptions& options_;
-  std::atomic<bool> ready_{false};  // the pool exists
-  std::atomic<uint64_t> epoch_{0};
-  std::atomic<bool> leaving_{false};
-  std::atomic<int64_t> abort_deadline_ns_{0};  // 0 = none
-  std::atomic<int64_t> memory_bytes_{0}, peak_memory_bytes_{0};
-  std::atomic<bool> epoch_failed_{false};
-  WorkerOutcome failure_;  // what the last command came to
-  BoundedQueue<Event> events_;
-  CoordinatorClient client_;
-  RankPool pool_;
-  std::jthread beats_;  // last: stops before what it uses
-};
-
 // Waits before the next try: twice as long each time up to two seconds, less a
 // random part, so that workers do not dial in step.
 class Backoff {
@@ -388,7 +78,7 @@ WorkerOutcome Dial(const WorkerOptions& options, const Model& model,
   Backoff backoff;
   bool first = true;
   while (!stop.stop_requested()) {
-    Session session(options, model, limits, hello);
+    CoordinatorSession session(options, model, limits, hello);
     if (std::optional<WorkerOutcome> outcome = session.Run(stop))
       return *std::move(outcome);
     if (std::exchange(first, false))
