@@ -101,18 +101,22 @@ bool EndsWith(const std::string& name, const char* suffix) {
 void CheckPlan(const ModelConfig& config, const Layout& layout) {
   const std::vector<RankShard> shards = PlanShards(config, layout);
   ASSERT_EQ(static_cast<int>(shards.size()), layout.num_ranks());
+  // BlocksWithin aborts unless a cut of k falls between blocks.
+  const int group = config.mlp_group_size;
+  const std::vector<int> o_blocks =
+      KBlockEnds(config.q_size(), group, config.head_dim);
+  std::map<int, std::vector<int>> blocks;
+  for (const int k : {config.hidden_size, config.intermediate_size})
+    blocks[k] = KBlockEnds(k, group, 0);
   SlicesByName all;
   for (const RankShard& shard : shards) {
     for (const TensorSlice& slice : SlicesOf(config, shard)) {
       EXPECT_FALSE(slice.rows.empty() || slice.columns.empty());
       EXPECT_LE(slice.rows.end, slice.num_rows) << slice.name;
       EXPECT_LE(slice.columns.end, slice.num_columns) << slice.name;
-      // Aborts unless every cut of k falls between blocks.
-      if (slice.kind == TensorSlice::kLinear) {
-        BlocksWithin(KBlockEnds(slice.num_columns, config.mlp_group_size,
-                                slice.head_dim),
-                     slice.columns);
-      }
+      if (slice.kind == TensorSlice::kLinear && slice.head_dim == 0)
+        BlocksWithin(blocks.at(slice.num_columns), slice.columns);
+      if (slice.head_dim != 0) BlocksWithin(o_blocks, slice.columns);
       all[Key(slice)].push_back(slice);
     }
   }
