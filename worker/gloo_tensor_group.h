@@ -13,7 +13,7 @@ namespace quatrain {
 // which every rank sends one message, possibly empty, to every other.
 //
 // Gloo's own all-reduce takes several dependent steps, each with a handshake;
-// one round with fixed buffers was 5 to 50 times faster for messages of a
+// one round with fixed buffers was 2 to 20 times faster for messages of a
 // decode step (docs/steps.md). Only integers are summed, so order is free.
 class GlooTensorGroup final : public TensorGroup {
  public:
