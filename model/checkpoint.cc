@@ -8,7 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "base/fingerprint.h"
+#include "base/digest.h"
 #include "base/json.h"
 #include "base/status_macros.h"
 #include "spdlog/spdlog.h"
@@ -127,12 +127,16 @@ absl::Status CheckAllFound(const Checkpoint& checkpoint, const Index& index,
   return absl::OkStatus();
 }
 
+uint64_t Chain(uint64_t digest, const std::string& text) {
+  return ChainDigest(digest, std::as_bytes(std::span(text)));
+}
+
 uint64_t DigestOf(std::span<const Tensor> tensors) {
-  Fingerprint digest;
+  uint64_t digest = 0;
   for (const Tensor& tensor : tensors) {
-    digest.Add(tensor.name());
-    digest.Add(Name(tensor.dtype()));
-    digest.Add(ShapeText(tensor.shape()));
+    digest = Chain(digest, tensor.name());
+    digest = Chain(digest, Name(tensor.dtype()));
+    digest = Chain(digest, ShapeText(tensor.shape()));
   }
   // Two models of one shape differ in almost every tensor: a few bytes from
   // the middle of a few dozen tell them apart, at one page read each.
@@ -141,9 +145,10 @@ uint64_t DigestOf(std::span<const Tensor> tensors) {
   for (size_t i = 0; i < tensors.size(); i += stride) {
     const std::span<const std::byte> bytes = tensors[i].bytes();
     const size_t size = std::min(kSampleBytes, bytes.size());
-    digest.Add(bytes.subspan((bytes.size() - size) / 2, size));
+    digest =
+        ChainDigest(digest, bytes.subspan((bytes.size() - size) / 2, size));
   }
-  return digest.value();
+  return digest;
 }
 
 }  // namespace

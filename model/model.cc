@@ -1,14 +1,14 @@
 #include "model/model.h"
 
 #include <set>
+#include <span>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "base/fingerprint.h"
+#include "base/digest.h"
 #include "base/mapped_file.h"
 #include "base/status_macros.h"
 #include "model/architecture.h"
@@ -125,10 +125,9 @@ absl::StatusOr<uint64_t> DigestOf(const std::string& folder,
                                   const Checkpoint& checkpoint) {
   ASSIGN_OR_RETURN(const MappedFile config,
                    MappedFile::Open(absl::StrCat(folder, "/config.json")));
-  Fingerprint digest;
-  digest.Add(config.bytes());
-  digest.AddNumber(checkpoint.digest());
-  return digest.value();
+  const uint64_t tensors[] = {checkpoint.digest()};
+  return ChainDigest(ChainDigest(0, config.bytes()),
+                     std::as_bytes(std::span(tensors)));
 }
 
 Layout SingleRank(int num_layers) {
@@ -175,7 +174,7 @@ absl::StatusOr<Model> OpenModel(const std::string& folder) {
 }
 
 std::string DigestText(uint64_t digest) {
-  return absl::StrFormat("%016x", digest);
+  return absl::StrCat(absl::Hex(digest, absl::kZeroPad16));
 }
 
 }  // namespace quatrain

@@ -67,7 +67,7 @@ struct SafetensorsLimits {
 
 // Parses a header: its JSON text, and how many bytes of data follow it. Entries
 // come back sorted by name. Everything that the format leaves open is refused
-// (docs/formats.md lists the rules); `what` names the file in messages.
+// (README.md lists the rules); `what` names the file in messages.
 absl::StatusOr<std::vector<TensorInfo>> ParseSafetensorsHeader(
     std::string_view json, uint64_t data_bytes, std::string_view what,
     const SafetensorsLimits& limits = {});
