@@ -111,7 +111,7 @@ absl::Status CheckLogitBias(const v1::SamplingParams& sampling,
     RETURN_IF_ERROR(CheckTokenId(kField, id, vocab_size));
     if (!Within(bias, -100, 100)) return Refuse(kField, bias, "-100..100");
   }
-  return NotYet(kField, absl::StrCat(biases.size(), " entries"), "empty");
+  return NotYet(kField, absl::StrCat(biases.size(), " entries: this"), "empty");
 }
 
 absl::Status CheckStopStrings(const v1::StoppingParams& stopping) {
