@@ -28,6 +28,10 @@ constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
 // From Welcome to the first beat.
 constexpr absl::Duration kFirstBeat = absl::Seconds(10);
 
+WorkerKey KeyOf(const WorkerView& worker) {
+  return {worker.hello.worker_name(), worker.hello.incarnation()};
+}
+
 std::string Names(const std::vector<WorkerView>& workers) {
   return absl::StrJoin(workers, ", ",
                        [](std::string* out, const WorkerView& worker) {
@@ -358,9 +362,7 @@ std::string GroupLife::WhoHasNotReplied() const {
 void GroupLife::Tell(absl::Duration timeout, const Build& build) {
   if (members_.empty()) {  // the group was never complete
     for (const WorkerView& worker : registry_.Workers())
-      members_.push_back(
-          {.key = {worker.hello.worker_name(), worker.hello.incarnation()},
-           .hello = worker.hello});
+      members_.push_back({.key = KeyOf(worker), .hello = worker.hello});
   }
   const absl::Time deadline = absl::Now() + timeout;
   Send(timeout, build);
@@ -408,8 +410,7 @@ absl::Status GroupLife::CheckBeats() {
   // Where this thread itself was held up, silence of others proves nothing.
   if (since_last_check > options_.worker_timeout / 2) return absl::OkStatus();
   for (const WorkerView& worker : registry_.Workers()) {
-    const GroupMember* member =
-        MemberOf({worker.hello.worker_name(), worker.hello.incarnation()});
+    const GroupMember* member = MemberOf(KeyOf(worker));
     if (member == nullptr) continue;
     const absl::Duration silence = now - worker.last_beat_time;
     const bool has_beaten = worker.last_beat.epoch() != 0;
@@ -440,11 +441,7 @@ void GroupLife::LogProgress(const WorkerEvent& event) {
 }
 
 bool GroupLife::IsHere(const GroupMember& member) const {
-  for (const WorkerView& worker : registry_.Workers())
-    if (worker.hello.worker_name() == member.key.name &&
-        worker.hello.incarnation() == member.key.incarnation)
-      return true;
-  return false;
+  return ViewOf(member).has_value();
 }
 
 const GroupMember* GroupLife::MemberOf(const WorkerKey& key) const {
@@ -461,10 +458,14 @@ const GroupMember* GroupLife::MemberOfRank(int rank) const {
 }
 
 uint64_t GroupLife::LastStepOf(const GroupMember& member) const {
+  const std::optional<WorkerView> view = ViewOf(member);
+  return view ? view->last_beat.last_step() : 0;
+}
+
+std::optional<WorkerView> GroupLife::ViewOf(const GroupMember& member) const {
   for (const WorkerView& worker : registry_.Workers())
-    if (worker.hello.incarnation() == member.key.incarnation)
-      return worker.last_beat.last_step();
-  return 0;
+    if (KeyOf(worker) == member.key) return worker;
+  return std::nullopt;
 }
 
 absl::Status GroupLife::Lost(const GroupMember& member,

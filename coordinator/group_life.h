@@ -65,6 +65,8 @@ class GroupLife {
   bool StopFollows() const;
   void LogProgress(const WorkerEvent& event);
 
+  // Nothing if it is not attached any more.
+  std::optional<WorkerView> ViewOf(const GroupMember& member) const;
   bool IsHere(const GroupMember& member) const;
   const GroupMember* MemberOf(const WorkerKey& key) const;
   const GroupMember* MemberOfRank(int rank) const;
