@@ -39,20 +39,6 @@ bool Usable(const Candidate& candidate) {
 
 }  // namespace
 
-const char* Name(Isa isa) {
-  switch (isa) {
-    case Isa::kAvx2:
-      return "avx2";
-    case Isa::kAvx512:
-      return "avx512";
-    case Isa::kAvx512Vnni:
-      return "avx512vnni";
-    case Isa::kNeon:
-      return "neon";
-  }
-  return "?";
-}
-
 std::vector<std::string> AvailableIsas() {
   std::vector<std::string> names;
   for (const Candidate& candidate : kCandidates)

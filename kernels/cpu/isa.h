@@ -12,7 +12,19 @@ namespace quatrain {
 enum class Isa : uint8_t { kAvx2, kAvx512, kAvx512Vnni, kNeon };
 
 // "avx2", "avx512", "avx512vnni", "neon".
-const char* Name(Isa isa);
+inline const char* Name(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kAvx512Vnni:
+      return "avx512vnni";
+    case Isa::kNeon:
+      return "neon";
+  }
+  return "?";
+}
 
 // The names that this build and this machine can run, the best last. Empty on a
 // machine without fused multiply-add, where only the reference backend runs.

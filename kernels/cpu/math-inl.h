@@ -95,7 +95,7 @@ HWY_INLINE V Silu(DF df, V x) {
 
 // The halving tree over the lanes of one vector.
 template <class DF, class V>
-HWY_INLINE float HalvingSumOfLanes(DF df, V v) {
+HWY_INLINE float HalvingSumOfLanes(DF /*df*/, V v) {
   namespace hn = hwy::HWY_NAMESPACE;
   if constexpr (hn::MaxLanes(DF()) == 1) {
     return hn::GetLane(v);

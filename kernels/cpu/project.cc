@@ -61,10 +61,11 @@ void Projector::Run(int num_rows, const std::function<const float*(int)>& row,
                     const ScratchShape& shape, std::byte* scratch,
                     MatrixView out) const {
   if (linear.parts.empty()) {  // no part of it here, or no input
-    for (int r = 0; r < num_rows; ++r)
+    const int64_t row_bytes = int64_t{out.cols} * SizeOf(out.dtype);
+    for (int r = 0; row_bytes > 0 && r < num_rows; ++r)
       std::memset(out.row<std::byte>(0) +
                       int64_t{r} * out.row_stride * SizeOf(out.dtype),
-                  0, int64_t{out.cols} * SizeOf(out.dtype));
+                  0, row_bytes);
     return;
   }
   int rows_at_once = shape.chunk_rows;
