@@ -6,10 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/logging.h"
 #include "base/status_macros.h"
-#include "base/version.h"
-#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "coordinator/reflection_option.h"
 #include "grpcpp/grpcpp.h"
-#include "grpcpp/impl/server_builder_option.h"
 #include "grpcpp/resource_quota.h"
 
 namespace quatrain {
@@ -21,17 +19,6 @@ using ExternalConnectionType =
 // How often health and the clocks of calls are looked at.
 constexpr std::chrono::milliseconds kWatchInterval{10};
 constexpr size_t kMaxServerBytes = size_t{1} << 30;
-
-// Reflection for one server; gRPC's own function adds it to all of them.
-class ReflectionOption final : public grpc::ServerBuilderOption {
- public:
-  void UpdateArguments(grpc::ChannelArguments*) override {}
-  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
-                         plugins) override {
-    plugins->push_back(
-        std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
-  }
-};
 
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));
@@ -134,8 +121,7 @@ absl::Status PublicServer::Serve(std::unique_ptr<ConnectionAcceptor> acceptor) {
   SetMessageLimits(options_, &builder);
   builder.RegisterService(&inference_);
   builder.RegisterService(&models_);
-  if (options_.reflection)
-    builder.SetOption(std::make_unique<ReflectionOption>());
+  builder.SetOption(std::make_unique<ReflectionOption>(options_.reflection));
   hand_over_ = builder.experimental().AddExternalConnectionAcceptor(
       ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials());
   grpc::EnableDefaultHealthCheckService(true);

@@ -1,5 +1,6 @@
 #include "coordinator/token_stream.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "coordinator/response_fold.h"
@@ -32,8 +33,9 @@ void TokenStream::Append(v1::GenerateStreamResponse event) {
   const bool full = pending_.size() >= options_.max_pending_events;
   if (full && event.has_delta() && pending_.back().has_delta()) {
     v1::Delta* last = pending_.back().mutable_delta();
+    const size_t bytes = last->ByteSizeLong() + event.delta().ByteSizeLong();
     if (last->choice_index() == event.delta().choice_index() &&
-        last->ByteSizeLong() < kMaxMergedBytes)
+        bytes < std::min(kMaxMergedBytes, options_.max_message_bytes / 2))
       return MergeDelta(event.delta(), last);
   }
   pending_.push_back(std::move(event));
