@@ -8,8 +8,8 @@ namespace {
 const absl::Time kStart = absl::FromUnixSeconds(100);
 
 // Steps of one token and that time, one after the other.
-void Run(StepClock* clock, int num_steps, absl::Duration step_time,
-         absl::Time start) {
+void RunSteps(StepClock* clock, int num_steps, absl::Duration step_time,
+              absl::Time start) {
   for (int i = 0; i < num_steps; ++i) {
     clock->Sent(1, start);
     start += step_time;
@@ -29,7 +29,7 @@ TEST(StepClockTest, FirstStepsHaveMoreTime) {
 
 TEST(StepClockTest, StepMayTakeTwentyTimesTheMedian) {
   StepClock clock({});
-  Run(&clock, 10, absl::Seconds(1), kStart);
+  RunSteps(&clock, 10, absl::Seconds(1), kStart);
   EXPECT_EQ(clock.median_step_time(), absl::Seconds(1));
 
   clock.Sent(1, kStart + absl::Seconds(50));
@@ -38,14 +38,14 @@ TEST(StepClockTest, StepMayTakeTwentyTimesTheMedian) {
 
 TEST(StepClockTest, NoStepHasLessThanTheMinimum) {
   StepClock clock({});
-  Run(&clock, 10, absl::Milliseconds(1), kStart);
+  RunSteps(&clock, 10, absl::Milliseconds(1), kStart);
   clock.Sent(1, kStart + absl::Seconds(50));
   EXPECT_EQ(clock.deadline(), kStart + absl::Seconds(53));
 }
 
 TEST(StepClockTest, LongPromptsMayTakeInProportion) {
   StepClock clock({});
-  Run(&clock, 10, absl::Milliseconds(50), kStart);
+  RunSteps(&clock, 10, absl::Milliseconds(50), kStart);
   clock.Sent(512, kStart + absl::Seconds(50));
   EXPECT_EQ(clock.timeout(), absl::Milliseconds(50) * 512 * 20);
 }
