@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 #include "coordinator/rich_status.h"
 
 namespace quatrain {
@@ -25,16 +26,25 @@ GenerationCall::GenerationCall(grpc::CallbackServerContext* context,
       context_(context) {}
 
 GenerationCall::~GenerationCall() {
-  if (calls_) calls_->Remove(request_id_);
+  if (!calls_) return;
+  MutexLock lock(&mutex_);
+  ReleaseId();
+  calls_->Remove(this);
 }
 
 absl::Status GenerationCall::Claim(const std::string& request_id,
                                    std::shared_ptr<LiveCalls> calls,
-                                   std::weak_ptr<LiveCall> self) {
+                                   const std::shared_ptr<LiveCall>& self) {
   SetRequestId(request_id);
-  absl::Status claimed = calls->Add(request_id, std::move(self));
-  if (claimed.ok()) calls_ = std::move(calls);
-  return claimed;
+  RETURN_IF_ERROR(calls->Add(request_id, self));
+  calls_ = std::move(calls);
+  MutexLock lock(&mutex_);
+  holds_id_ = true;
+  return absl::OkStatus();
+}
+
+void GenerationCall::ReleaseId() {
+  if (std::exchange(holds_id_, false)) calls_->ReleaseId(request_id_);
 }
 
 void GenerationCall::SetRequestId(const std::string& request_id) {
@@ -102,6 +112,8 @@ void GenerationCall::FailTooLarge(size_t bytes) {
 }
 
 grpc::Status GenerationCall::FinalStatus() {
+  // The step loop may not be finished with a sequence that nobody waits for.
+  if (!cancel_sequence_) ReleaseId();
   return ToGrpcStatus(status_, request_id_);
 }
 

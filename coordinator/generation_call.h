@@ -35,11 +35,12 @@ class GenerationCall : public EventSink, public LiveCall {
                  const CallOptions& options);
   ~GenerationCall() override;
 
-  // Takes the id, which stands in every error from here on; it is claimed in
-  // `calls` until this object goes. AlreadyExists if it is taken.
+  // Takes the id, which stands in every error from here on. It is claimed in
+  // `calls` until the status leaves, or, where the client went first, until
+  // this object goes. AlreadyExists if it is taken.
   absl::Status Claim(const std::string& request_id,
                      std::shared_ptr<LiveCalls> calls,
-                     std::weak_ptr<LiveCall> self);
+                     const std::shared_ptr<LiveCall>& self);
   // The id without a claim, for errors.
   void SetRequestId(const std::string& request_id);
 
@@ -65,6 +66,7 @@ class GenerationCall : public EventSink, public LiveCall {
 
   // The message is larger than gRPC will send: ends the call.
   void FailTooLarge(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // To be sent at once: the id is free for the next request.
   grpc::Status FinalStatus() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const CallOptions options_;
@@ -74,6 +76,7 @@ class GenerationCall : public EventSink, public LiveCall {
   std::optional<absl::Time> waiting_since_ ABSL_GUARDED_BY(mutex_);
 
  private:
+  void ReleaseId() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void EndWith(const absl::Status& status)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CheckLimit(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -81,10 +84,11 @@ class GenerationCall : public EventSink, public LiveCall {
   Engine* const engine_;
   const absl::Time received_;
   const absl::Time deadline_;
-  std::shared_ptr<LiveCalls> calls_;  // where the id is claimed
+  std::shared_ptr<LiveCalls> calls_;  // set by Claim
   std::string request_id_ ABSL_GUARDED_BY(mutex_);
   grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(mutex_);
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  bool holds_id_ ABSL_GUARDED_BY(mutex_) = false;
   bool cancel_sequence_ ABSL_GUARDED_BY(mutex_) = false;
   bool out_of_time_ ABSL_GUARDED_BY(mutex_) = false;
 };

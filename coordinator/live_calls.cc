@@ -8,16 +8,21 @@
 namespace quatrain {
 
 absl::Status LiveCalls::Add(const std::string& request_id,
-                            std::weak_ptr<LiveCall> call) {
+                            const std::shared_ptr<LiveCall>& call) {
   MutexLock lock(&mutex_);
-  if (!calls_.emplace(request_id, std::move(call)).second)
-    return DuplicateRequestId(request_id);
+  if (!ids_.insert(request_id).second) return DuplicateRequestId(request_id);
+  calls_.emplace(call.get(), call);
   return absl::OkStatus();
 }
 
-void LiveCalls::Remove(const std::string& request_id) {
+void LiveCalls::ReleaseId(const std::string& request_id) {
   MutexLock lock(&mutex_);
-  calls_.erase(request_id);
+  ids_.erase(request_id);
+}
+
+void LiveCalls::Remove(const LiveCall* call) {
+  MutexLock lock(&mutex_);
+  calls_.erase(call);
 }
 
 void LiveCalls::CheckTimes(absl::Time now) {
@@ -25,7 +30,7 @@ void LiveCalls::CheckTimes(absl::Time now) {
   std::vector<std::shared_ptr<LiveCall>> calls;
   {
     MutexLock lock(&mutex_);
-    for (auto& [id, call] : calls_) {
+    for (const auto& [key, call] : calls_) {
       if (auto alive = call.lock()) calls.push_back(std::move(alive));
     }
   }

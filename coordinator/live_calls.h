@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/status/status.h"
@@ -20,21 +21,25 @@ class LiveCall {
   virtual void CheckTime(absl::Time now) = 0;
 };
 
-// The calls that live, by request id. An id is free again when the call and its
-// sequence are both gone. Thread-safe.
+// The calls that live, and their request ids. Thread-safe.
 class LiveCalls {
  public:
-  // AlreadyExists if a call of this id lives.
-  absl::Status Add(const std::string& request_id, std::weak_ptr<LiveCall> call);
+  // AlreadyExists if a live call has this id.
+  absl::Status Add(const std::string& request_id,
+                   const std::shared_ptr<LiveCall>& call);
+  // The id may be used again.
+  void ReleaseId(const std::string& request_id);
   // For the destructor of the call.
-  void Remove(const std::string& request_id);
+  void Remove(const LiveCall* call);
 
   void CheckTimes(absl::Time now);
   size_t size();
 
  private:
   Mutex mutex_;
-  std::map<std::string, std::weak_ptr<LiveCall>> calls_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> ids_ ABSL_GUARDED_BY(mutex_);
+  std::map<const LiveCall*, std::weak_ptr<LiveCall>> calls_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace quatrain
