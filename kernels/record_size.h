@@ -24,9 +24,7 @@ int64_t KvLayerBytes(int num_blocks, int block_size, int num_kv_heads,
 
 // The scratch memory that a backend holds, for steps of at most max_tokens
 // tokens. max_width: the widest input of a linear or output of a gate_up linear
-// of this rank, in elements; max_context: tokens of the longest sequence;
-// threads: of the backend's pool.
-int64_t ScratchBytes(int max_tokens, int max_width, int max_context,
-                     int threads);
+// of this rank, in elements; threads: of the backend's pool.
+int64_t ScratchBytes(int max_tokens, int max_width, int threads);
 
 }  // namespace quatrain

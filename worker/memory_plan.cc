@@ -29,7 +29,7 @@ int64_t RuntimeBytes(const ModelConfig& config, const RankShard& shard,
       ActivationShape::Of(config, shard, settings.max_num_batched_tokens);
   return shape.bytes() + SlotTableBytes(settings) +
          ScratchBytes(settings.max_num_batched_tokens, shape.max_width(),
-                      settings.max_model_len, settings.num_threads());
+                      settings.num_threads());
 }
 
 std::string Name(const MemoryPlan& plan) {
@@ -109,7 +109,9 @@ MemoryPlan PlanMemory(const ModelConfig& config, const ShardSources& sources,
   plan.max_model_len = settings.max_model_len;
   const int64_t process = inputs.process_bytes + kProcessAllowance +
                           settings.num_threads() * kStackAllowance;
-  const int64_t weights = sources.packed_bytes();
+  const int64_t weights = sources.packed_bytes(settings.backend == "reference"
+                                                   ? RecordKind::kReference
+                                                   : RecordKind::kCpu);
   const int64_t runtime = RuntimeBytes(config, sources.shard, settings);
   // One per cent of what is counted, and the rounding of each kind to pages.
   const int64_t slack =

@@ -75,9 +75,7 @@ class CpuBackend : public Backend {
 
  private:
   ScratchShape ShapeFor(int width) const {
-    return ScratchShape(options_.max_tokens, width,
-                        options_.max_blocks * options_.block_size,
-                        options_.threads);
+    return ScratchShape(options_.max_tokens, width, options_.threads);
   }
 
   const BackendOptions options_;

@@ -16,7 +16,6 @@ constexpr int64_t kAttentionBytes =
     4 * 4 * kAttentionRows;
 
 constexpr int64_t kPartialBytes = 4 << 20;
-constexpr int kSegment = 512;
 
 }  // namespace
 
@@ -30,8 +29,7 @@ int64_t DigitRowBytes(const BlockList& list) {
   return bytes % 4096 == 0 ? bytes + 64 : bytes;
 }
 
-ScratchShape::ScratchShape(int max_tokens, int max_width, int max_context,
-                           int threads)
+ScratchShape::ScratchShape(int max_tokens, int max_width, int threads)
     : chunk_rows(std::clamp(max_tokens, 1, kChunkRows)), width(max_width) {
   const int64_t rows = RoundUp(int64_t{4} * chunk_rows * max_width);
   // Twice what blocks of usual lengths need; or one row of the worst, blocks
@@ -40,7 +38,7 @@ ScratchShape::ScratchShape(int max_tokens, int max_width, int max_context,
   const int64_t digit_bytes =
       std::max(chunk_rows * RoundUp(4 * w + 256), RoundUp(24 * w + 256));
   attention_bytes = RoundUp(kAttentionBytes);
-  partial_bytes = max_context > kSegment && threads > 1 ? kPartialBytes : 0;
+  partial_bytes = threads > 1 ? kPartialBytes : 0;
   gate_up = normed + rows;
   digits = gate_up + rows;
   attention = digits + digit_bytes;

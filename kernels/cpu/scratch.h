@@ -17,7 +17,7 @@ inline constexpr int kMaxHeadDim = 512;
 
 // How one allocation is divided: byte offsets, all multiples of 64.
 struct ScratchShape {
-  ScratchShape(int max_tokens, int max_width, int max_context, int threads);
+  ScratchShape(int max_tokens, int max_width, int threads);
 
   // How many rows of `list` fit the digits, at least 1, at most kChunkRows.
   int RowsOf(const BlockList& list) const;

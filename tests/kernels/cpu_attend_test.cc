@@ -93,6 +93,8 @@ void ExpectEqualToReference(const AttendCase& c, const std::string& what) {
   options.block_size = c.block_size;
   options.max_blocks = 4096 / c.block_size;
   const std::vector<float> want = Outputs(c, *MakeReference(options));
+  for (const float value : want)
+    ASSERT_TRUE(c.hard || std::isfinite(value)) << what;
   for (const CpuCase& cpu : CpuCases())
     EXPECT_TRUE(SameBits(Outputs(c, *MakeCpu(cpu, options)), want, true))
         << what << ", " << cpu.name();

@@ -272,9 +272,7 @@ TEST(CpuProjectTest, AllocatesExactlyWhatRecordSizeSays) {
   auto used = backend->memory().used_bytes_by_tag();
   EXPECT_EQ(used["weights"], Int4RecordBytes(33, ends) +
                                  DenseRecordBytes(20, cols, DType::kF16));
-  EXPECT_EQ(used["runtime"],
-            ScratchBytes(options.max_tokens, cols,
-                         options.max_blocks * options.block_size, 2));
+  EXPECT_EQ(used["runtime"], ScratchBytes(options.max_tokens, cols, 2));
 }
 
 TEST(CpuProjectTest, ReportsTheReadersErrorAndTheBudget) {
