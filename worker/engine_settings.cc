@@ -100,16 +100,4 @@ absl::StatusOr<EngineSettings> ReadEngineConfig(
   return settings;
 }
 
-internal::v1::Layout EncodeLayout(const Layout& layout) {
-  internal::v1::Layout proto;
-  for (const Stage& from : layout.stages) {
-    internal::v1::Stage* stage = proto.add_stages();
-    stage->set_layer_begin(static_cast<uint32_t>(from.layers.begin));
-    stage->set_layer_end(static_cast<uint32_t>(from.layers.end));
-    for (const int64_t share : from.shares)
-      stage->add_shares(static_cast<double>(share));
-  }
-  return proto;
-}
-
 }  // namespace quatrain

@@ -43,6 +43,4 @@ struct EngineSettings {
 absl::StatusOr<EngineSettings> ReadEngineConfig(
     const internal::v1::EngineConfig& config);
 
-internal::v1::Layout EncodeLayout(const Layout& layout);
-
 }  // namespace quatrain
