@@ -1,6 +1,7 @@
 #include "model/tokenizer/assemble.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -20,8 +21,10 @@ class Assembler {
 
   absl::StatusOr<std::unique_ptr<TokenizerParts>> Run() {
     RETURN_IF_ERROR(MergeAddedTokens());
-    RETURN_IF_ERROR(CollectTexts());
+    RETURN_IF_ERROR(MakeRoom());
+    RETURN_IF_ERROR(PlaceVocab());
     RETURN_IF_ERROR(BuildBpe());
+    RETURN_IF_ERROR(PlaceAddedTokens());
     parts_->normalizer = std::move(draft_.normalizer);
     parts_->pre_tokenizer = std::move(draft_.pre_tokenizer);
     RETURN_IF_ERROR(parts_->added_tokens.Build(
@@ -66,66 +69,77 @@ class Assembler {
     return absl::OkStatus();
   }
 
-  absl::Status Place(const std::string& text, int32_t id) {
-    if (id < 0 || id >= kMaxVocabSize)
-      return Invalid(absl::StrCat("token \"", text.substr(0, 60), "\" has id ",
-                                  id, ", expected 0..", kMaxVocabSize - 1));
-    std::vector<std::string>& texts = parts_->texts;
-    if (static_cast<size_t>(id) >= texts.size()) {
-      texts.resize(id + 1);
-      taken_.resize(id + 1);
+  absl::Status CheckId(const std::string& text, int32_t id) const {
+    if (id >= 0 && id < kMaxVocabSize) return absl::OkStatus();
+    return Invalid(absl::StrCat("token \"", text.substr(0, 60), "\" has id ",
+                                id, ", expected 0..", kMaxVocabSize - 1));
+  }
+
+  // Makes room for every id, so that views into the texts stay valid.
+  absl::Status MakeRoom() {
+    int32_t highest = -1;
+    std::unordered_set<std::string_view> not_in_vocab;
+    for (const AddedToken& token : draft_.added_tokens)
+      not_in_vocab.insert(token.content);
+    for (const auto& [text, id] : draft_.vocab) {
+      RETURN_IF_ERROR(CheckId(text, id));
+      highest = std::max(highest, id);
+      not_in_vocab.erase(text);
     }
-    if (taken_[id])
-      return Invalid(absl::StrCat("id ", id, " is both \"",
-                                  texts[id].substr(0, 60), "\" and \"",
-                                  text.substr(0, 60), "\""));
-    taken_[id] = true;
-    texts[id] = text;
+    for (const AddedToken& token : draft_.added_tokens) {
+      if (!not_in_vocab.contains(token.content)) continue;
+      RETURN_IF_ERROR(CheckId(token.content, token.id));
+      highest = std::max(highest, token.id);
+    }
+    parts_->texts.resize(highest + 1);
+    parts_->special.resize(highest + 1);
+    taken_.resize(highest + 1);
+    parts_->ids.reserve(highest + 1);
     return absl::OkStatus();
   }
 
-  absl::Status CollectTexts() {
-    for (const auto& [text, id] : draft_.vocab) {
-      RETURN_IF_ERROR(Place(text, id));
-    }
-    std::unordered_map<std::string_view, int32_t> in_vocab;
-    in_vocab.reserve(draft_.vocab.size());
-    for (const auto& [text, id] : draft_.vocab) in_vocab.emplace(text, id);
+  absl::Status Place(std::string text, int32_t id) {
+    std::string& place = parts_->texts[id];
+    if (taken_[id])
+      return Invalid(absl::StrCat("id ", id, " is both \"", place.substr(0, 60),
+                                  "\" and \"", text.substr(0, 60), "\""));
+    taken_[id] = true;
+    place = std::move(text);
+    const auto [other, is_new] = parts_->ids.emplace(place, id);
+    if (!is_new)
+      return Invalid(absl::StrCat("token \"", place.substr(0, 60),
+                                  "\" has ids ", other->second, " and ", id));
+    return absl::OkStatus();
+  }
+
+  absl::Status PlaceVocab() {
+    for (auto& [text, id] : draft_.vocab)
+      RETURN_IF_ERROR(Place(std::move(text), id));
+    draft_.vocab.clear();
+    return absl::OkStatus();
+  }
+
+  // One whose content is in the vocabulary has the vocabulary's id.
+  absl::Status PlaceAddedTokens() {
     for (AddedToken& token : draft_.added_tokens) {
-      const auto found = in_vocab.find(token.content);
-      if (found == in_vocab.end()) {
+      const auto found = parts_->ids.find(token.content);
+      if (found == parts_->ids.end()) {
         RETURN_IF_ERROR(Place(token.content, token.id));
       } else {
         token.id = found->second;
       }
+      parts_->special[token.id] = token.special;
     }
     const auto hole = std::find(taken_.begin(), taken_.end(), false);
     if (hole != taken_.end())
       return Invalid(absl::StrCat("no token has id ", hole - taken_.begin(),
                                   ", the highest is ", taken_.size() - 1));
-    return IndexTexts();
-  }
-
-  absl::Status IndexTexts() {
-    const std::vector<std::string>& texts = parts_->texts;
-    parts_->ids.reserve(texts.size());
-    for (size_t id = 0; id < texts.size(); ++id) {
-      const auto [other, is_new] =
-          parts_->ids.emplace(texts[id], static_cast<int32_t>(id));
-      if (!is_new)
-        return Invalid(absl::StrCat("token \"", texts[id].substr(0, 60),
-                                    "\" has ids ", other->second, " and ", id));
-    }
-    parts_->special.resize(texts.size());
-    for (const AddedToken& token : draft_.added_tokens)
-      parts_->special[token.id] = token.special;
     return absl::OkStatus();
   }
 
+  // Before the added tokens are placed: merges do not know them.
   absl::Status BuildBpe() {
-    BpeModel::Vocab vocab;
-    vocab.reserve(draft_.vocab.size());
-    for (const auto& [text, id] : draft_.vocab) vocab.emplace(text, id);
+    const BpeModel::Vocab& vocab = parts_->ids;
     BpeOptions options;
     options.byte_level = draft_.pre_tokenizer.byte_level();
     options.byte_fallback = draft_.byte_fallback;

@@ -47,7 +47,8 @@ class Pcre2 : public SplitPattern {
 
   absl::Status FindAll(std::string_view text,
                        std::vector<MatchRange>* matches) const override {
-    const std::unique_ptr<pcre2_match_data, Free> data(
+    // Of this thread, for any pattern: a text may be a million pieces.
+    thread_local const std::unique_ptr<pcre2_match_data, Free> data(
         pcre2_match_data_create(1, nullptr));
     CHECK(data != nullptr) << "out of memory";
     size_t last_end = std::string_view::npos;

@@ -18,10 +18,18 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMebibyte = 1 << 20;
-// A quadratic step takes minutes; the linear ones some tenths of a second,
-// some seconds under a sanitizer.
-constexpr double kMaxSeconds = 20;
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define QUATRAIN_SLOW_BUILD
+#endif
+#endif
+#ifdef QUATRAIN_SLOW_BUILD
+constexpr size_t kTextBytes = 1 << 17;  // still minutes for a quadratic step
+#else
+constexpr size_t kTextBytes = 1 << 20;
+#endif
+// A quadratic step takes minutes; the linear ones some tenths of a second.
+constexpr double kMaxSeconds = 10;
 
 struct HostileText {
   const char* name;
@@ -29,14 +37,14 @@ struct HostileText {
 };
 
 std::string Repeat(std::string_view unit, std::string text = "") {
-  while (text.size() + unit.size() <= kMebibyte) text += unit;
+  while (text.size() + unit.size() <= kTextBytes) text += unit;
   return text;
 }
 
 std::vector<HostileText> HostileTexts() {
   std::mt19937 random(7);
   std::string noise;
-  while (noise.size() < kMebibyte) noise += RandomText(&random, 1000);
+  while (noise.size() < kTextBytes) noise += RandomText(&random, 1000);
   return {
       {"a", Repeat("a")},
       {"blanks", Repeat(" ")},
