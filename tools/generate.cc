@@ -124,6 +124,7 @@ int Stream(const std::string& address, const Options& options,
     if (response.has_completed()) completed = response.completed();
   }
   std::fputs("\n", stdout);
+  std::fflush(stdout);
   const grpc::Status status = reader->Finish();
   if (!status.ok()) return ReportFailure(status);
   if (options.stats && completed)
