@@ -245,19 +245,23 @@ absl::Status GroupLife::StartLoop() {
 }
 
 absl::Status GroupLife::Supervise() {
+  absl::Status status;
   std::atomic<bool> drained = false;
   std::jthread drainer;
-  while (!drained) {
-    RETURN_IF_ERROR(Poll().status());
-    if (const auto failure = group_.TakeFailure()) return Judge(*failure);
-    const auto grace = group_.StopGrace();
+  while (status.ok() && !drained) {
+    status = Poll().status();
+    const std::optional<StepFailure> failure = group_.TakeFailure();
+    if (failure && status.ok()) status = Judge(*failure);
+    const std::optional<absl::Duration> grace = group_.StopGrace();
     if (!grace || drainer.joinable()) continue;
     drainer = std::jthread([this, grace, &drained] {
       loop_.Drain(*grace);
       drained = true;
     });
   }
-  return absl::OkStatus();
+  if (!status.ok()) loop_.Fail(status);  // ends the draining too
+  // Workers that were stopped together with us are no incident.
+  return workers_leave_ ? absl::OkStatus() : status;
 }
 
 // A rank that reports a failed step is often only the first to notice that a
@@ -387,8 +391,11 @@ absl::StatusOr<std::optional<WorkerEvent>> GroupLife::Poll() {
   const GroupMember* member = MemberOf(event->worker);
   if (member == nullptr) return event;
   if (event->kind == WorkerEvent::kLost) return Lost(*member, event->reason);
-  if (event->kind == WorkerEvent::kLeaving && !StopFollows())
-    return Lost(*member, absl::StrCat("it leaves: ", event->reason));
+  if (event->kind == WorkerEvent::kLeaving) {
+    workers_leave_ = StopFollows();
+    if (!workers_leave_)
+      return Lost(*member, absl::StrCat("it leaves: ", event->reason));
+  }
   return event;
 }
 

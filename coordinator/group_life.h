@@ -80,6 +80,7 @@ class GroupLife {
 
   std::vector<GroupMember> members_;
   int num_blocks_ = 0;
+  bool workers_leave_ = false;  // because of a stop that came to all
   uint64_t last_command_id_ = 0;
   std::map<WorkerKey, internal::v1::Reply> replies_;     // to the last command
   absl::Time last_check_;                                // of beats
