@@ -50,4 +50,11 @@ void AnswerRequestId(grpc::CallbackServerContext* context,
   context->AddInitialMetadata(kRequestIdKey, request_id);
 }
 
+std::string NameCall(grpc::CallbackServerContext* context) {
+  const auto chosen = ChooseRequestId(*context, "");
+  const std::string request_id = chosen.ok() ? *chosen : GenerateRequestId();
+  AnswerRequestId(context, request_id);
+  return request_id;
+}
+
 }  // namespace quatrain

@@ -24,4 +24,8 @@ std::string GenerateRequestId();
 void AnswerRequestId(grpc::CallbackServerContext* context,
                      const std::string& request_id);
 
+// For calls whose body has no id: chooses one and sends it back. An id that may
+// not be is replaced.
+std::string NameCall(grpc::CallbackServerContext* context);
+
 }  // namespace quatrain

@@ -63,8 +63,7 @@ InferenceService::GenerateStream(grpc::CallbackServerContext* context,
 grpc::ServerWriteReactor<v1::BatchGenerateResponse>*
 InferenceService::BatchGenerate(grpc::CallbackServerContext* context,
                                 const v1::BatchGenerateRequest*) {
-  const std::string request_id = GenerateRequestId();
-  AnswerRequestId(context, request_id);
+  const std::string request_id = NameCall(context);
   return new RefusedBatch(
       ToGrpcStatus(UnsupportedCall("BatchGenerate"), request_id));
 }
@@ -135,8 +134,7 @@ absl::Status InferenceService::RefusedBy(const absl::Status& status) const {
 grpc::ServerUnaryReactor* InferenceService::Tokenize(
     grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
     v1::TokenizeResponse* response) {
-  const std::string request_id = GenerateRequestId();
-  AnswerRequestId(context, request_id);
+  const std::string request_id = NameCall(context);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   // Request and response live until the reactor finishes.
   const auto job = [=, this] {
@@ -174,8 +172,7 @@ absl::Status InferenceService::TokenizeText(
 grpc::ServerUnaryReactor* InferenceService::Detokenize(
     grpc::CallbackServerContext* context, const v1::DetokenizeRequest* request,
     v1::DetokenizeResponse* response) {
-  const std::string request_id = GenerateRequestId();
-  AnswerRequestId(context, request_id);
+  const std::string request_id = NameCall(context);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto job = [=, this] {
     reactor->Finish(

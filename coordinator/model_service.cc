@@ -24,8 +24,7 @@ constexpr v1::Feature kFeatures[] = {
 // Refuses metadata that is too large, else answers with `status`.
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
                                  absl::Status status = absl::OkStatus()) {
-  const std::string request_id = GenerateRequestId();
-  AnswerRequestId(context, request_id);
+  const std::string request_id = NameCall(context);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   absl::Status metadata = CheckMetadataSize(*context);
   if (!metadata.ok()) status = metadata;

@@ -143,8 +143,11 @@ TEST_F(PublicServerTest, TheModelIsDescribed) {
 TEST_F(PublicServerTest, ListsItsModelAndRefusesOthers) {
   StartServer();
   grpc::ClientContext list_context;
+  list_context.AddMetadata("x-request-id", "listing");
   v1::ListModelsResponse list;
   ASSERT_TRUE(models_->ListModels(&list_context, {}, &list).ok());
+  const auto& headers = list_context.GetServerInitialMetadata();
+  EXPECT_EQ(headers.find("x-request-id")->second, "listing");
   ASSERT_EQ(list.models_size(), 1);
   EXPECT_EQ(list.models(0).aliases(0), "alias");
   grpc::ClientContext context;
