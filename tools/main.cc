@@ -4,6 +4,7 @@
 #include <csignal>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "tools/command.h"
 
 namespace quatrain {
@@ -28,6 +29,19 @@ void AddSubcommand(CLI::App& parent, const std::string& name,
   RunCommand run = add(*app);
   ReadFlagsFromEnvironment(*app);
   app->callback([chosen, run] { *chosen = run; });
+}
+
+// CLI11 would say only that a subcommand is missing.
+int RefuseUnknownSubcommand(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return kExitOk;
+  std::string names;
+  for (const CLI::App* subcommand : app.get_subcommands(nullptr)) {
+    if (subcommand->get_name() == argv[1]) return kExitOk;
+    names += " " + subcommand->get_name();
+  }
+  return Fail(kExitUsage,
+              absl::InvalidArgumentError(absl::StrCat(
+                  "no subcommand \"", argv[1], "\", expected one of", names)));
 }
 
 int Main(int argc, char** argv) {
@@ -55,6 +69,9 @@ int Main(int argc, char** argv) {
                 &chosen);
   AddSubcommand(app, "version", "of this build", AddVersion, &chosen);
 
+  if (const int code = RefuseUnknownSubcommand(app, argc, argv);
+      code != kExitOk)
+    return code;
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11 reports by exceptions

@@ -18,6 +18,7 @@ namespace {
 struct Flags {
   WorkerOptions worker;
   std::string log_level = "info";
+  bool child = false;  // of `serve`, which says itself how the group ended
 };
 
 std::string HostName() {
@@ -40,6 +41,7 @@ int Run(Flags flags) {
   signals.OnStop([&] { stop.request_stop(); });
   const WorkerOutcome outcome = RunWorker(flags.worker, stop.get_token());
   if (outcome.code == kWorkerStopped) return kExitOk;
+  if (flags.child && outcome.attached) return outcome.code;
   return Fail(static_cast<ExitCode>(outcome.code), outcome.status);
 }
 
@@ -68,6 +70,7 @@ RunCommand AddWorker(CLI::App& app) {
   app.add_option("--data-host", o->data_host,
                  "address for data between ranks; default: the local end of "
                  "the connection to the coordinator");
+  app.add_flag("--child", flags->child, "started by serve")->group("");
   app.add_option("--log-level", flags->log_level,
                  "trace, debug, info, warn, error");
   return [flags] { return Run(*flags); };

@@ -26,7 +26,7 @@ constexpr milliseconds kFlushLimit(500);
 constexpr size_t kMaxEvents = 1024;
 
 WorkerOutcome Ended(WorkerExit code, absl::Status status) {
-  return {code, std::move(status)};
+  return {.code = code, .status = std::move(status)};
 }
 
 // What the process ends with if the group ends after this command.
@@ -76,7 +76,9 @@ std::optional<WorkerOutcome> CoordinatorSession::Run(
   spdlog::info("attached to {} in epoch {}", options_.coordinator, epoch_);
   client_.OpenPlansAndBeats();
   beats_ = std::jthread([this](std::stop_token t) { BeatLoop(t); });
-  return Serve(stop);
+  WorkerOutcome outcome = Serve(stop);
+  outcome.attached = true;
+  return outcome;
 }
 
 std::optional<CoordinatorSession::Event> CoordinatorSession::NextEvent(

@@ -45,8 +45,17 @@ absl::Status Rank::Load(
                    MakeBackend(settings_, shape, plan_.device_bytes()));
   ASSIGN_OR_RETURN(buffers_,
                    AllocateActivationBuffers(shape, backend_->memory()));
-  ASSIGN_OR_RETURN(weights_, LoadShard(sources_, *backend_, progress));
+  absl::StatusOr<ModelShard> weights =
+      LoadShard(sources_, *backend_, progress);
+  // What a tensor holds is no argument of anybody: the file is damaged.
+  if (absl::IsInvalidArgument(weights.status()))
+    return absl::DataLossError(weights.status().message());
+  ASSIGN_OR_RETURN(weights_, std::move(weights));
   return absl::OkStatus();
+}
+
+int64_t Rank::weights_bytes() const {
+  return backend_->memory().used_bytes_by_tag()["weights"];
 }
 
 absl::Status Rank::Connect(const GroupLayout& layout, ProcessHub* hub,

@@ -49,7 +49,7 @@ internal::v1::Hello MakeHello(const WorkerOptions& options, const Model& model,
 
 // The worker's exit for a status that ended it.
 WorkerOutcome Ended(WorkerExit code, absl::Status status) {
-  return {code, std::move(status)};
+  return {.code = code, .status = std::move(status)};
 }
 
 // Waits before the next try: twice as long each time up to two seconds, less a

@@ -41,7 +41,8 @@ enum WorkerExit : int {
 
 struct WorkerOutcome {
   WorkerExit code = kWorkerStopped;
-  absl::Status status;  // says why, where code is not 0
+  absl::Status status;    // says why, where code is not 0
+  bool attached = false;  // it was part of a group: the coordinator says it too
 };
 
 // Opens the model, dials the coordinator until it answers, and serves its

@@ -40,7 +40,7 @@ def test_prompt_and_text_are_the_whole_text(cluster):
     ids = list(cluster.inference.Tokenize(
         inference_pb2.TokenizeRequest(text=PROMPT)).token_ids)
     whole = cluster.inference.Detokenize(inference_pb2.DetokenizeRequest(
-        token_ids=ids + list(response.choices[0].token_ids))).text
+        token_ids=ids + list(response.choices[0].token_ids), skip_special_tokens=True)).text
     assert whole == PROMPT + response.choices[0].text
 
 
