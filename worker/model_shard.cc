@@ -90,7 +90,6 @@ absl::StatusOr<ModelShard> LoadShard(
   ModelShard shard;
   shard.shard = sources.shard;
   shard.final_norm = sources.final_norm;
-  shard.weights_bytes = sources.packed_bytes();
   for (const LinearSources& table : sources.embedding) {
     ASSIGN_OR_RETURN(shard.embedding, loader.Pack(table));
   }

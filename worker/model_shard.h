@@ -31,7 +31,6 @@ struct ModelShard {
   const Linear* head() const {
     return separate_head ? separate_head.get() : embedding.get();
   }
-  int64_t weights_bytes = 0;  // as planned: packed linears and vectors
 };
 
 // Packs every linear of `sources` in order, dropping the mapped pages of each

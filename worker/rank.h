@@ -45,7 +45,7 @@ class Rank {
 
   // Makes the backend and packs the weights.
   absl::Status Load(const std::function<void(int64_t done_bytes)>& progress);
-  int64_t weights_bytes() const { return weights_->weights_bytes; }
+  int64_t weights_bytes() const;  // as allocated
 
   // Forms the communicators; all ranks of the group at about the same time. May
   // be called again, under another prefix, when it failed.
@@ -70,6 +70,7 @@ class Rank {
   void Stop();
 
   const Backend& backend() const { return *backend_; }
+  const DeviceMemory& memory() const { return backend_->memory(); }
 
  private:
   Rank(const Model& model, const EngineSettings& settings)

@@ -130,6 +130,12 @@ int64_t VectorBytes(size_t elements) {
   return static_cast<int64_t>(elements * sizeof(float));
 }
 
+// A byte per value and per zero, and an f32 scale.
+int64_t ReferenceInt4Bytes(const LinearSlice& part) {
+  const int64_t rows = part.num_rows();
+  return rows * part.num_cols() + rows * part.num_blocks() * 5;
+}
+
 }  // namespace
 
 int LinearSources::rows() const {
@@ -146,13 +152,16 @@ int64_t LinearSources::stored_bytes() const {
   return bytes;
 }
 
-int64_t LinearSources::packed_bytes() const {
+int64_t LinearSources::packed_bytes(RecordKind kind) const {
   int64_t bytes = 0;
-  for (const LinearSlice& part : parts)
-    bytes +=
-        part.is_int4()
-            ? Int4RecordBytes(part.num_rows(), part.block_ends())
-            : DenseRecordBytes(part.num_rows(), part.num_cols(), part.dtype());
+  for (const LinearSlice& part : parts) {
+    if (!part.is_int4())
+      bytes += DenseRecordBytes(part.num_rows(), part.num_cols(), part.dtype());
+    else if (kind == RecordKind::kCpu)
+      bytes += Int4RecordBytes(part.num_rows(), part.block_ends());
+    else
+      bytes += ReferenceInt4Bytes(part);
+  }
   return bytes;
 }
 
@@ -173,13 +182,14 @@ int64_t ShardSources::stored_bytes() const {
   return bytes;
 }
 
-int64_t ShardSources::packed_bytes() const {
+int64_t ShardSources::packed_bytes(RecordKind kind) const {
   int64_t bytes = VectorBytes(final_norm.weight.size());
   for (const LayerSources& layer : layers)
     bytes += VectorBytes(layer.input_norm.weight.size() +
                          layer.post_attention_norm.weight.size());
   ForEachLinear(*this, [&](const LinearSources& linear) {
-    bytes += linear.packed_bytes() + VectorBytes(linear.StackedBias().size());
+    bytes +=
+        linear.packed_bytes(kind) + VectorBytes(linear.StackedBias().size());
   });
   return bytes;
 }

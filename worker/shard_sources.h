@@ -12,6 +12,10 @@
 
 namespace quatrain {
 
+// Who packs: the CPU backend, by kernels/record_size.h, or the reference, which
+// keeps a byte per int4 value.
+enum class RecordKind : uint8_t { kCpu, kReference };
+
 // Where one packed linear of a rank comes from: the slices that it stacks, in
 // order. A rank that has no part of it holds slices of 0 rows or columns.
 struct LinearSources {
@@ -21,8 +25,7 @@ struct LinearSources {
   int rows() const;
   int cols() const;
   int64_t stored_bytes() const;  // in the checkpoint
-  // As the backend packs it: Int4RecordBytes and DenseRecordBytes.
-  int64_t packed_bytes() const;
+  int64_t packed_bytes(RecordKind kind) const;
   std::vector<float> StackedBias() const;  // [rows], empty without one
 };
 
@@ -42,7 +45,7 @@ struct ShardSources {
   Norm final_norm;                       // on the last stage
 
   int64_t stored_bytes() const;
-  int64_t packed_bytes() const;  // linears and vectors
+  int64_t packed_bytes(RecordKind kind) const;  // linears and vectors
 };
 
 // Errors name the tensor and are model/linear_source.h's.

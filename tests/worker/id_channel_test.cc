@@ -86,10 +86,10 @@ TEST_P(IdChannelTest, NothingSampledIsNoticedAtTheDeadline) {
 
 TEST_P(IdChannelTest, SilenceBetweenStepsIsNoFault) {
   CommunicatorOptions options = SmallCommunicators();
-  options.step_timeout = milliseconds(200);
+  options.step_timeout = milliseconds(400);
   std::atomic<int> reading{3};
   Run(options, [&](int rank, Communicators& made) {
-    std::this_thread::sleep_for(milliseconds(500));
+    std::this_thread::sleep_for(milliseconds(700));
     if (rank == 4) made.ids->Publish(SamplesOf(7));
     if (rank % 2 == 0) {
       Samples next;
