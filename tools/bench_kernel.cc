@@ -25,7 +25,7 @@ namespace {
 constexpr int64_t kTotalBytes = int64_t{1} << 30;  // rotated over
 // Times are the best of several windows of this much memory: a machine that
 // others use is seen at its quietest, the read like the products.
-constexpr int64_t kWindowBytes = 64 << 20;
+constexpr int64_t kWindowBytes = 16 << 20;
 constexpr double kSecondsPerLine = 0.8;
 constexpr int kGroup = 128;
 

@@ -68,6 +68,8 @@ void AddServerFlags(CLI::App& app, GroupFlags* f) {
   app.add_option("--generation-config", f->generation_config,
                  "none: leave the checkpoint's sampling defaults out")
       ->check(CLI::IsMember({"auto", "none"}));
+  app.add_option("--workers", f->workers,
+                 "names that may register, a,b,c; default: any");
   app.add_option("--max-queue", f->max_queue, "requests that wait")
       ->check(CLI::PositiveNumber);
 }
