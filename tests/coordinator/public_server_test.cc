@@ -222,7 +222,7 @@ TEST_F(PublicServerTest, LargeMetadataIsRefused) {
 TEST_F(PublicServerTest, ConnectionsOverTheLimitAreClosed) {
   options_.max_connections = 2;
   StartServer();
-  const auto serves = [this](const std::shared_ptr<grpc::Channel>& channel) {
+  const auto serves = [](const std::shared_ptr<grpc::Channel>& channel) {
     grpc::ClientContext context;
     v1::ListModelsResponse response;
     return v1::ModelService::NewStub(channel)
