@@ -4,10 +4,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <condition_variable>
+#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <functional>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -25,6 +26,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
+
+constexpr milliseconds kLookup(500);
 
 constexpr int kGreetingSlot = 1 << 20;  // apart from all others
 
@@ -155,6 +158,18 @@ absl::Status GlooContext::Publish(KeyValueStore* store,
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> GlooContext::Lookup(KeyValueStore* store,
+                                                const std::string& key,
+                                                Clock::time_point deadline) {
+  // In short waits, because a store knows nothing of an abort.
+  while (true) {
+    auto value = store->Get(key, std::min(kLookup, Left(deadline)));
+    if (!absl::IsDeadlineExceeded(value.status())) return value;
+    RETURN_IF_ERROR(fault_->status());
+    if (Clock::now() >= deadline) return value;
+  }
+}
+
 absl::Status GlooContext::Connect(KeyValueStore* store,
                                   const std::string& prefix,
                                   Clock::time_point deadline) {
@@ -162,7 +177,7 @@ absl::Status GlooContext::Connect(KeyValueStore* store,
   std::vector<std::string> addresses;
   for (const int peer : options_.peers) {
     auto address =
-        store->Get(AddressKey(prefix, peer, options_.rank), Left(deadline));
+        Lookup(store, AddressKey(prefix, peer, options_.rank), deadline);
     if (!address.ok()) {
       return absl::Status(
           address.status().code(),
@@ -177,42 +192,47 @@ absl::Status GlooContext::Connect(KeyValueStore* store,
       context_->getPair(options_.peers[i])
           ->connect({addresses[i].begin(), addresses[i].end()});
     } catch (const std::exception& e) {
-      return absl::Status(Clock::now() < deadline
-                              ? absl::StatusCode::kUnavailable
-                              : absl::StatusCode::kDeadlineExceeded,
-                          absl::StrCat(options_.name, ": rank ", options_.rank,
-                                       " cannot connect to rank ",
-                                       options_.peers[i], ": ", e.what()));
+      return FormationError(i, deadline, e.what());
     }
   }
-  return Greet(std::hash<std::string>()(prefix));
+  return Greet(std::hash<std::string>()(prefix), deadline);
 }
 
-absl::Status GlooContext::Greet(uint64_t greeting) {
+absl::Status GlooContext::Greet(uint64_t greeting, Clock::time_point deadline) {
   const size_t n = options_.peers.size();
   std::vector<uint64_t> heard(n);
-  std::vector<std::unique_ptr<GlooBuffer>> ears, mouths;
-  for (size_t i = 0; i < n; ++i) {
-    ears.push_back(
-        ReceiveBuffer(options_.peers[i], kGreetingSlot,
-                      std::as_writable_bytes(std::span(&heard[i], 1))));
-    mouths.push_back(
-        SendBuffer(options_.peers[i], kGreetingSlot,
-                   std::as_writable_bytes(std::span(&greeting, 1))));
-  }
-  bool ok = true;
-  for (size_t i = 0; i < n && ok; ++i) ok = mouths[i]->Send(sizeof(greeting));
-  for (size_t i = 0; i < n && ok; ++i) {
-    ok = mouths[i]->WaitSend() && ears[i]->WaitReceive();
-    if (ok && heard[i] != greeting) {
-      fault_->Raise(absl::UnavailableError(absl::StrCat(
-          options_.name, ": a stranger connected in place of rank ",
-          options_.peers[i])));
-      ok = false;
+  // Unbound buffers, whose waits take a timeout of their own.
+  std::vector<std::unique_ptr<gloo::transport::UnboundBuffer>> ears, mouths;
+  size_t i = 0;
+  try {
+    for (i = 0; i < n; ++i) {
+      ears.push_back(context_->createUnboundBuffer(&heard[i], 8));
+      mouths.push_back(context_->createUnboundBuffer(&greeting, 8));
+      ears[i]->recv(options_.peers[i], kGreetingSlot);
+      mouths[i]->send(options_.peers[i], kGreetingSlot);
     }
+    for (i = 0; i < n; ++i) {
+      mouths[i]->waitSend(Left(deadline));
+      ears[i]->waitRecv(Left(deadline));
+      if (heard[i] != greeting) throw std::runtime_error("a stranger answered");
+    }
+  } catch (const std::exception& e) {
+    Close();
+    return FormationError(i, deadline, e.what());
   }
-  if (!ok) Close();  // before the buffers go
-  return ok ? absl::OkStatus() : fault_->status();
+  return absl::OkStatus();
+}
+
+absl::Status GlooContext::FormationError(size_t peer,
+                                         Clock::time_point deadline,
+                                         const char* what) const {
+  if (fault_->raised()) return fault_->status();
+  return absl::Status(Clock::now() < deadline
+                          ? absl::StatusCode::kUnavailable
+                          : absl::StatusCode::kDeadlineExceeded,
+                      absl::StrCat(options_.name, ": rank ", options_.rank,
+                                   " cannot connect to rank ",
+                                   options_.peers[peer], ": ", what));
 }
 
 std::unique_ptr<GlooBuffer> GlooContext::SendBuffer(

@@ -82,7 +82,15 @@ class GlooContext {
  private:
   GlooContext(const Options& options, std::shared_ptr<GroupFault> fault);
 
-  absl::Status Greet(uint64_t greeting);
+  absl::StatusOr<std::string> Lookup(
+      KeyValueStore* store, const std::string& key,
+      std::chrono::steady_clock::time_point deadline);
+  absl::Status Greet(uint64_t greeting,
+                     std::chrono::steady_clock::time_point deadline);
+  // What went wrong with peers[peer].
+  absl::Status FormationError(size_t peer,
+                              std::chrono::steady_clock::time_point deadline,
+                              const char* what) const;
 
   const Options options_;
   const std::shared_ptr<GroupFault> fault_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <barrier>
 #include <functional>
 #include <memory>
 #include <string>
@@ -56,20 +57,23 @@ inline CommunicatorOptions SmallCommunicators() {
 }
 
 // Forms communicators on a thread for each rank, as if every process of the
-// layout were one (each has its hub; they share the memory of the store), and
-// calls body(rank, communicators).
+// layout were one (each has its hub; they share the memory of the store), and,
+// when all have formed, calls body(rank, communicators).
 inline void WithCommunicators(
     const GroupLayout& layout, const CommunicatorOptions& options,
     const std::function<void(int, Communicators&)>& body) {
   MemoryKeyValueStore store;
   std::vector<ProcessHub> hubs(layout.num_ranks());
+  std::barrier formed(layout.num_ranks());
   std::vector<std::jthread> threads;
   for (int rank = 0; rank < layout.num_ranks(); ++rank) {
     threads.emplace_back([&, rank] {
       auto made =
           FormCommunicators(layout, rank, &hubs[layout.places[rank].process],
                             &store, "test", options);
+      if (!made.ok()) formed.arrive_and_drop();
       ASSERT_TRUE(made.ok()) << made.status();
+      formed.arrive_and_wait();
       body(rank, *made);
     });
   }
