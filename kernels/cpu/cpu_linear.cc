@@ -47,10 +47,15 @@ struct Int4Rows {
 
 // A word of 8 k from `from` on; missing k are 0.
 uint32_t PackWord(const uint8_t* q, int from, int end) {
-  uint32_t word = 0;
-  for (int j = 0; j < kGroupK && from + j < end; ++j)
-    word |= uint32_t{q[from + j]} << (j < 4 ? 8 * j : 8 * (j - 4) + 4);
-  return word;
+  uint8_t nibbles[kGroupK] = {};
+  if (from + kGroupK <= end)
+    std::memcpy(nibbles, q + from, kGroupK);
+  else
+    std::memcpy(nibbles, q + from, end - from);
+  uint32_t low, high;
+  std::memcpy(&low, nibbles, 4);
+  std::memcpy(&high, nibbles + 4, 4);
+  return low | high << 4;
 }
 
 // Writes lane `lane` of a tile from one row.
