@@ -25,12 +25,6 @@ constexpr int kConnectAttempts = 3;
 constexpr absl::Duration kJudgement = absl::Milliseconds(300);
 constexpr absl::Duration kAbortTimeout = absl::Seconds(2);
 constexpr absl::Duration kShutdownTimeout = absl::Seconds(5);
-// From Welcome to the first beat.
-constexpr absl::Duration kFirstBeat = absl::Seconds(10);
-
-WorkerKey KeyOf(const WorkerView& worker) {
-  return {worker.hello.worker_name(), worker.hello.incarnation()};
-}
 
 std::string Names(const std::vector<WorkerView>& workers) {
   return absl::StrJoin(workers, ", ",
@@ -52,7 +46,7 @@ GroupLife::GroupLife(WorkerGroup* group)
       options_(group->options_),
       registry_(group->registry_),
       loop_(*group->loop_),
-      last_check_(absl::Now()) {}
+      members_(&registry_, options_.worker_timeout) {}
 
 absl::Status GroupLife::Run() {
   absl::Status status = Form();
@@ -97,7 +91,7 @@ absl::Status GroupLife::WaitForWorkers() {
     std::vector<WorkerView> workers = registry_.Workers();
     if (IsComplete(workers)) {
       registry_.CloseDoor("its group is formed already");
-      members_ = PlaceRanks(options_.layout, workers);
+      members_.Set(PlaceRanks(options_.layout, workers));
       return absl::OkStatus();
     }
     const std::string missing = WhoIsMissing(workers);
@@ -139,11 +133,12 @@ absl::Status GroupLife::PlanShards() {
               }));
   const int num_ranks = options_.layout.num_ranks();
   ASSIGN_OR_RETURN(const std::vector<RankBudget> budgets,
-                   CollectBudgets(members_, replies, num_ranks));
+                   CollectBudgets(members_.all(), replies, num_ranks));
   const StepLoop::Options& loop = group_.loop_options_;
-  ASSIGN_OR_RETURN(num_blocks_, ChooseNumBlocks(budgets, loop.block_size,
-                                                loop.scheduler.max_model_len,
-                                                options_.max_num_blocks));
+  ASSIGN_OR_RETURN(
+      num_blocks_,
+      ChooseNumBlocks(budgets, loop.block_size, loop.scheduler.max_model_len,
+                      loop.scheduler.max_num_seqs, options_.max_num_blocks));
   LogPlan(budgets);
   return absl::OkStatus();
 }
@@ -178,7 +173,7 @@ pb::EngineConfig GroupLife::ConfigFor(const GroupMember& member) const {
                                  ? loop.plans_in_flight
                                  : loop.scheduler.num_micro_batches + 1);
   int ranks_on_host = 0;
-  for (const GroupMember& other : members_)
+  for (const GroupMember& other : members_.all())
     if (other.hello.host() == member.hello.host())
       ranks_on_host += static_cast<int>(other.places.size());
   config.set_ranks_on_host(ranks_on_host);
@@ -208,8 +203,7 @@ absl::Status GroupLife::Connect() {
   for (int attempt = 1; attempt <= kConnectAttempts; ++attempt) {
     status = ConnectOnce(attempt);
     if (status.ok() || group_.StopGrace()) return status;
-    for (const GroupMember& member : members_)
-      if (!IsHere(member)) return status;  // lost, not unlucky
+    if (!members_.AllAttached()) return status;  // lost, not unlucky
     spdlog::warn("connecting the ranks, attempt {} of {}: {}", attempt,
                  kConnectAttempts, std::string(status.message()));
   }
@@ -222,8 +216,8 @@ absl::Status GroupLife::ConnectOnce(int attempt) {
     pb::InitCommunicators* init = command->mutable_init_communicators();
     init->set_prefix(absl::StrCat(options_.epoch, "/", attempt));
     init->set_timeout_ms(absl::ToInt64Milliseconds(timeout));
-    for (size_t process = 0; process < members_.size(); ++process) {
-      for (const pb::RankPlace& place : members_[process].places) {
+    for (size_t process = 0; process < members_.all().size(); ++process) {
+      for (const pb::RankPlace& place : members_.all()[process].places) {
         *init->add_all_places() = place;
         init->add_processes(static_cast<uint32_t>(process));
       }
@@ -274,14 +268,9 @@ absl::Status GroupLife::Judge(const StepFailure& failure) {
 
 absl::Status GroupLife::Blame(const StepFailure& failure) const {
   const std::string why(failure.status.message());
-  if (const GroupMember* member = MemberOfRank(failure.rank))
-    return Lost(*member, absl::StrCat("rank ", failure.rank, ": ", why));
-  const auto slowest =
-      std::min_element(members_.begin(), members_.end(),
-                       [this](const GroupMember& a, const GroupMember& b) {
-                         return LastStepOf(a) < LastStepOf(b);
-                       });
-  return Lost(*slowest, why);
+  if (const GroupMember* member = members_.FindRank(failure.rank))
+    return LostStatus(*member, absl::StrCat("rank ", failure.rank, ": ", why));
+  return LostStatus(members_.Slowest(), why);
 }
 
 void GroupLife::End(const absl::Status& status) {
@@ -310,7 +299,7 @@ absl::StatusOr<std::vector<pb::Reply>> GroupLife::Command(
   const absl::Time deadline = absl::Now() + timeout;
   Send(timeout, build);
   absl::Status error;
-  while (replies_.size() < members_.size()) {
+  while (replies_.size() < members_.all().size()) {
     if (absl::Now() >= deadline) {
       return absl::DeadlineExceededError(
           absl::StrCat(name, ": no answer from ", WhoHasNotReplied(), " after ",
@@ -323,13 +312,13 @@ absl::StatusOr<std::vector<pb::Reply>> GroupLife::Command(
     if (event->reply.code() == 0 || !error.ok()) continue;
     error = absl::Status(
         static_cast<absl::StatusCode>(event->reply.code()),
-        absl::StrCat(name, ": ", Describe(*MemberOf(event->worker)), ": ",
+        absl::StrCat(name, ": ", Describe(*members_.Find(event->worker)), ": ",
                      event->reply.message()));
     if (!patient) return error;
   }
   RETURN_IF_ERROR(error);
   std::vector<pb::Reply> replies;
-  for (const GroupMember& member : members_)
+  for (const GroupMember& member : members_.all())
     replies.push_back(replies_.at(member.key));
   return replies;
 }
@@ -337,7 +326,7 @@ absl::StatusOr<std::vector<pb::Reply>> GroupLife::Command(
 void GroupLife::Send(absl::Duration timeout, const Build& build) {
   replies_.clear();
   ++last_command_id_;
-  for (const GroupMember& member : members_) {
+  for (const GroupMember& member : members_.all()) {
     pb::Command command;
     command.set_command_id(last_command_id_);
     command.set_epoch(options_.epoch);
@@ -353,21 +342,18 @@ bool GroupLife::IsReply(const WorkerEvent& event) const {
   return event.kind == WorkerEvent::kReply &&
          event.reply.epoch() == options_.epoch &&
          event.reply.command_id() == last_command_id_ &&
-         MemberOf(event.worker) != nullptr;
+         members_.Find(event.worker) != nullptr;
 }
 
 std::string GroupLife::WhoHasNotReplied() const {
   std::vector<std::string> late;
-  for (const GroupMember& member : members_)
+  for (const GroupMember& member : members_.all())
     if (!replies_.contains(member.key)) late.push_back(Describe(member));
   return absl::StrJoin(late, ", ");
 }
 
 void GroupLife::Tell(absl::Duration timeout, const Build& build) {
-  if (members_.empty()) {  // the group was never complete
-    for (const WorkerView& worker : registry_.Workers())
-      members_.push_back({.key = KeyOf(worker), .hello = worker.hello});
-  }
+  if (members_.all().empty()) members_.SetAttached();  // never complete
   const absl::Time deadline = absl::Now() + timeout;
   Send(timeout, build);
   while (!AllToldOrGone() && absl::Now() < deadline) {
@@ -377,24 +363,26 @@ void GroupLife::Tell(absl::Duration timeout, const Build& build) {
 }
 
 bool GroupLife::AllToldOrGone() const {
-  return std::all_of(members_.begin(), members_.end(),
+  return std::all_of(members_.all().begin(), members_.all().end(),
                      [this](const GroupMember& member) {
-                       return replies_.contains(member.key) || !IsHere(member);
+                       return replies_.contains(member.key) ||
+                              !members_.IsAttached(member);
                      });
 }
 
 absl::StatusOr<std::optional<WorkerEvent>> GroupLife::Poll() {
   std::optional<WorkerEvent> event = registry_.NextEvent(kPoll);
-  RETURN_IF_ERROR(CheckBeats());
+  RETURN_IF_ERROR(members_.CheckBeats());
   if (!event) return event;
   if (event->kind == WorkerEvent::kProgress) LogProgress(*event);
-  const GroupMember* member = MemberOf(event->worker);
+  const GroupMember* member = members_.Find(event->worker);
   if (member == nullptr) return event;
-  if (event->kind == WorkerEvent::kLost) return Lost(*member, event->reason);
+  if (event->kind == WorkerEvent::kLost)
+    return LostStatus(*member, event->reason);
   if (event->kind == WorkerEvent::kLeaving) {
     workers_leave_ = StopFollows();
     if (!workers_leave_)
-      return Lost(*member, absl::StrCat("it leaves: ", event->reason));
+      return LostStatus(*member, absl::StrCat("it leaves: ", event->reason));
   }
   return event;
 }
@@ -408,26 +396,6 @@ bool GroupLife::StopFollows() const {
     absl::SleepFor(absl::Milliseconds(10));
   }
   return true;
-}
-
-absl::Status GroupLife::CheckBeats() {
-  const absl::Time now = absl::Now();
-  const absl::Duration since_last_check = now - last_check_;
-  last_check_ = now;
-  // Where this thread itself was held up, silence of others proves nothing.
-  if (since_last_check > options_.worker_timeout / 2) return absl::OkStatus();
-  for (const WorkerView& worker : registry_.Workers()) {
-    const GroupMember* member = MemberOf(KeyOf(worker));
-    if (member == nullptr) continue;
-    const absl::Duration silence = now - worker.last_beat_time;
-    const bool has_beaten = worker.last_beat.epoch() != 0;
-    if (silence > options_.worker_timeout +
-                      (has_beaten ? absl::ZeroDuration() : kFirstBeat))
-      return Lost(*member,
-                  absl::StrCat("no heartbeat for ",
-                               absl::ToInt64Milliseconds(silence), " ms"));
-  }
-  return absl::OkStatus();
 }
 
 void GroupLife::LogProgress(const WorkerEvent& event) {
@@ -445,40 +413,6 @@ void GroupLife::LogProgress(const WorkerEvent& event) {
       "loading weights: ", FormatByteSize(done), " of ", FormatByteSize(total));
   spdlog::info("{}", line);
   loop_.SetState(EnginePhase::kLoading, line);
-}
-
-bool GroupLife::IsHere(const GroupMember& member) const {
-  return ViewOf(member).has_value();
-}
-
-const GroupMember* GroupLife::MemberOf(const WorkerKey& key) const {
-  for (const GroupMember& member : members_)
-    if (member.key == key) return &member;
-  return nullptr;
-}
-
-const GroupMember* GroupLife::MemberOfRank(int rank) const {
-  for (const GroupMember& member : members_)
-    for (const pb::RankPlace& place : member.places)
-      if (static_cast<int>(place.rank()) == rank) return &member;
-  return nullptr;
-}
-
-uint64_t GroupLife::LastStepOf(const GroupMember& member) const {
-  const std::optional<WorkerView> view = ViewOf(member);
-  return view ? view->last_beat.last_step() : 0;
-}
-
-std::optional<WorkerView> GroupLife::ViewOf(const GroupMember& member) const {
-  for (const WorkerView& worker : registry_.Workers())
-    if (KeyOf(worker) == member.key) return worker;
-  return std::nullopt;
-}
-
-absl::Status GroupLife::Lost(const GroupMember& member,
-                             const std::string& why) const {
-  return absl::UnavailableError(
-      absl::StrCat("lost ", Describe(member), ": ", why));
 }
 
 }  // namespace quatrain

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "coordinator/group_members.h"
 #include "coordinator/group_plan.h"
 #include "coordinator/worker_group.h"
 
@@ -61,29 +62,19 @@ class GroupLife {
   // Takes one event or lets a moment pass. Not OK if a member was lost or
   // leaves.
   absl::StatusOr<std::optional<WorkerEvent>> Poll();
-  absl::Status CheckBeats();
   bool StopFollows() const;
   void LogProgress(const WorkerEvent& event);
-
-  // Nothing if it is not attached any more.
-  std::optional<WorkerView> ViewOf(const GroupMember& member) const;
-  bool IsHere(const GroupMember& member) const;
-  const GroupMember* MemberOf(const WorkerKey& key) const;
-  const GroupMember* MemberOfRank(int rank) const;
-  uint64_t LastStepOf(const GroupMember& member) const;
-  absl::Status Lost(const GroupMember& member, const std::string& why) const;
 
   WorkerGroup& group_;  // owns the thread that runs this
   const WorkerGroupOptions& options_;
   WorkerRegistry& registry_;
   StepLoop& loop_;
 
-  std::vector<GroupMember> members_;
+  GroupMembers members_;
   int num_blocks_ = 0;
   bool workers_leave_ = false;  // because of a stop that came to all
   uint64_t last_command_id_ = 0;
   std::map<WorkerKey, internal::v1::Reply> replies_;     // to the last command
-  absl::Time last_check_;                                // of beats
   absl::Time last_progress_;                             // logged
   std::map<uint32_t, internal::v1::Progress> progress_;  // by rank
 };

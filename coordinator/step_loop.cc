@@ -13,25 +13,6 @@ namespace {
 
 constexpr absl::Duration kLongestSleep = absl::Milliseconds(100);
 
-GeneratedToken TokenOf(const StepOutcome::Row& row) {
-  return {.token_id = row.token_id,
-          .logprob = row.logprob,
-          .top_logprobs = row.top_logprobs};
-}
-
-// The end that ids and counts show, unless text that completes a stop string
-// explains it better.
-FinishReason ReasonFor(std::optional<FinishReason> by_ids, bool stop_text) {
-  if (!stop_text || by_ids == FinishReason::kEos ||
-      by_ids == FinishReason::kStopToken)
-    return *by_ids;
-  return FinishReason::kStopText;
-}
-
-bool NamesToken(FinishReason reason) {
-  return reason == FinishReason::kEos || reason == FinishReason::kStopToken;
-}
-
 }  // namespace
 
 StepLoop::StepLoop(Options options)
@@ -205,15 +186,11 @@ void StepLoop::TakeInbox() {
 }
 
 void StepLoop::Accept(Submission submission) {
-  const GenerationRequest& request = submission.request;
-  Stream stream = {.request_id = request.request_id,
-                   .listener = std::move(submission.listener),
-                   .submitted = submission.time};
-  if (request.prompt_logprobs)
-    stream.first_prompt_token = request.prompt_token_ids.front();
+  RequestStream stream(submission.request, std::move(submission.listener),
+                       submission.time);
   const uint64_t id = scheduler_->Add(std::move(submission.request));
-  sequence_ids_[stream.request_id] = id;
-  streams_[id] = std::move(stream);
+  sequence_ids_[stream.request_id()] = id;
+  streams_.emplace(id, std::move(stream));
 }
 
 void StepLoop::DropExpired() {
@@ -247,11 +224,8 @@ void StepLoop::MarkPlanned(const StepPlan& plan) {
   int newly_planned = 0;
   for (const PlannedChunk& chunk : plan.chunks) {
     counts_.num_prompt_tokens += chunk.token_ids.size();
-    Stream& stream = streams_.at(chunk.sequence_id);
-    if (stream.planned) continue;
-    stream.planned = true;
-    stream.first_planned = absl::Now();
-    ++newly_planned;
+    if (streams_.at(chunk.sequence_id).MarkPlanned(absl::Now()))
+      ++newly_planned;
   }
   if (newly_planned == 0) return;
   MutexLock lock(&mutex_);
@@ -322,7 +296,7 @@ void StepLoop::CommitChunk(const PlannedChunk& chunk,
     counts_.num_dropped_rows += rows.size();
     return;
   }
-  Stream* stream = &found->second;
+  RequestStream* stream = &found->second;
   for (const StepOutcome::Row& row : rows) {
     if (!row.not_finite) continue;
     FailSequence(chunk.sequence_id,
@@ -332,59 +306,39 @@ void StepLoop::CommitChunk(const PlannedChunk& chunk,
     return;
   }
   // A prompt of one token has no scores, but its first token is told as well.
-  if (chunk.num_scored > 0 || (chunk.draw && stream->first_prompt_token))
-    CommitScores(stream, rows.first(chunk.num_scored));
+  const bool owes = chunk.draw && stream->owes_first_prompt_token();
+  if (chunk.num_scored > 0 || owes)
+    stream->TellPrompt(rows.first(chunk.num_scored));
   if (chunk.draw) CommitDraw(chunk.sequence_id, stream, rows.back());
 }
 
-void StepLoop::CommitScores(Stream* stream,
-                            std::span<const StepOutcome::Row> rows) {
-  std::vector<GeneratedToken> tokens;
-  if (stream->first_prompt_token)
-    tokens.push_back({.token_id = *stream->first_prompt_token});
-  stream->first_prompt_token.reset();
-  for (const StepOutcome::Row& row : rows) tokens.push_back(TokenOf(row));
-  stream->listener->OnPromptTokens(tokens);
-}
-
-void StepLoop::CommitDraw(uint64_t sequence_id, Stream* stream,
+void StepLoop::CommitDraw(uint64_t sequence_id, RequestStream* stream,
                           const StepOutcome::Row& row) {
   const auto committed = scheduler_->Commit(sequence_id, row.token_id);
   CHECK(committed.has_value()) << "sequence " << sequence_id;
   ++counts_.num_generated_tokens;
-  const absl::Time now = absl::Now();
-  if (committed->num_output_tokens == 1) stream->first_token = now;
-  const bool stop_text = stream->listener->OnToken(TokenOf(row));
-  if (!committed->reason && !stop_text) return;
-
-  const FinishReason reason = ReasonFor(committed->reason, stop_text);
-  const SequenceEnd end = {
-      .reason = reason,
-      .matched_token_id = NamesToken(reason) ? row.token_id : -1,
-      .completion_tokens = committed->num_output_tokens,
-      .timings = {.queue = stream->first_planned - stream->submitted,
-                  .prefill = stream->first_token - stream->first_planned,
-                  .decode = now - stream->first_token}};
-  TakeOut(sequence_id).listener->OnFinished(end);
+  const std::optional<SequenceEnd> end =
+      stream->TellToken(row, *committed, absl::Now());
+  if (end) TakeOut(sequence_id).Finish(*end);
 }
 
 void StepLoop::FailSequence(uint64_t sequence_id, const absl::Status& status) {
-  TakeOut(sequence_id).listener->OnFailed(status);
+  TakeOut(sequence_id).Fail(status);
 }
 
 // Forgets the sequence everywhere; its last words are up to the caller.
-StepLoop::Stream StepLoop::TakeOut(uint64_t sequence_id) {
+RequestStream StepLoop::TakeOut(uint64_t sequence_id) {
   scheduler_->Remove(sequence_id);
   const auto found = streams_.find(sequence_id);
   CHECK(found != streams_.end()) << "sequence " << sequence_id;
-  Stream stream = std::move(found->second);
+  RequestStream stream = std::move(found->second);
   streams_.erase(found);
-  sequence_ids_.erase(stream.request_id);
+  sequence_ids_.erase(stream.request_id());
   PublishStats();  // who hears of the end may look at what is in use
 
   MutexLock lock(&mutex_);
-  live_ids_.erase(stream.request_id);
-  if (!stream.planned) --num_queued_;
+  live_ids_.erase(stream.request_id());
+  if (!stream.planned()) --num_queued_;
   if (live_ids_.empty()) drained_.SignalAll();
   return stream;
 }

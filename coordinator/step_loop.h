@@ -19,6 +19,7 @@
 #include "coordinator/engine.h"
 #include "coordinator/plan_encoder.h"
 #include "coordinator/plan_recorder.h"
+#include "coordinator/request_stream.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/step_clock.h"
 
@@ -112,16 +113,6 @@ class StepLoop final : public Engine {
     StepPlan plan;
     std::string bytes;
   };
-  // A request's way out, by sequence id.
-  struct Stream {
-    std::string request_id;
-    std::unique_ptr<SequenceListener> listener;
-    // The first prompt token, until OnPromptTokens has had it.
-    std::optional<int32_t> first_prompt_token;
-    bool planned = false;
-    absl::Time submitted, first_planned, first_token;
-  };
-
   void Run();
   void TakeInbox();
   void WaitForInbox();
@@ -136,11 +127,10 @@ class StepLoop final : public Engine {
   absl::Status CommitOldest(const StepOutcome& outcome);
   void CommitChunk(const PlannedChunk& chunk,
                    std::span<const StepOutcome::Row> rows);
-  void CommitScores(Stream* stream, std::span<const StepOutcome::Row> rows);
-  void CommitDraw(uint64_t sequence_id, Stream* stream,
+  void CommitDraw(uint64_t sequence_id, RequestStream* stream,
                   const StepOutcome::Row& row);
   void FailSequence(uint64_t sequence_id, const absl::Status& status);
-  Stream TakeOut(uint64_t sequence_id);
+  RequestStream TakeOut(uint64_t sequence_id);
   void CheckWatchdog();
   void ReportFailure(const StepFailure& failure);
   void EndEverything(const absl::Status& status);
@@ -170,7 +160,7 @@ class StepLoop final : public Engine {
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<DigestLedger> digests_;
   StepClock clock_;
-  std::unordered_map<uint64_t, Stream> streams_;
+  std::unordered_map<uint64_t, RequestStream> streams_;     // by sequence id
   std::unordered_map<std::string, uint64_t> sequence_ids_;  // by request id
   std::deque<InFlight> in_flight_;
   std::deque<Arrival> waiting_outcomes_;

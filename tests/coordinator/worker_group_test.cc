@@ -178,6 +178,23 @@ TEST_F(WorkerGroupTest, StuckRankIsFoundByTheWatchdog) {
             "after 500ms");
 }
 
+TEST_F(WorkerGroupTest, LossWhileDrainingDoesNotWaitForTheGrace) {
+  loop_options_.clock.first_timeout = absl::Seconds(60);
+  Start();
+  for (const char* name : {"w0", "w1", "w3"}) Attach({.name = name});
+  Attach({.name = "w2", .silent_from_step = 5});
+  ASSERT_TRUE(group_->WaitUntilReady().ok());
+  const auto heard = Submit(/*max_tokens=*/500);
+  group_->Stop(absl::Seconds(60));
+  while (loop_->state().phase != EnginePhase::kDraining)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  workers_[0]->Die();
+
+  ASSERT_TRUE(heard->WaitUntilDone());
+  EXPECT_THAT(Message(heard->status()), HasSubstr("lost rank 0"));
+  EXPECT_EQ(group_->WaitUntilDone(), heard->status());
+}
+
 TEST_F(WorkerGroupTest, RefusesWhoDoesNotBelong) {
   options_.workers = {"w0", "w1"};
   Start();
