@@ -114,7 +114,7 @@ absl::StatusOr<std::vector<RankBudget>> CollectBudgets(
 
 absl::StatusOr<int> ChooseNumBlocks(const std::vector<RankBudget>& budgets,
                                     int block_size, int max_model_len,
-                                    int max_num_blocks) {
+                                    int max_num_seqs, int max_num_blocks) {
   const auto tightest =
       std::min_element(budgets.begin(), budgets.end(),
                        [](const RankBudget& a, const RankBudget& b) {
@@ -124,8 +124,9 @@ absl::StatusOr<int> ChooseNumBlocks(const std::vector<RankBudget>& budgets,
   const int64_t fitting = tightest->report.num_blocks();
   if (fitting < std::max<int64_t>(needed, 1))
     return DoesNotFit(*tightest, needed, block_size, max_model_len);
-  int64_t num_blocks =
-      std::min<int64_t>(fitting, std::numeric_limits<int32_t>::max());
+  // More than all slots at full length is of no use to anybody.
+  int64_t num_blocks = std::min<int64_t>(
+      {fitting, needed * max_num_seqs, std::numeric_limits<int32_t>::max()});
   if (max_num_blocks > 0)
     num_blocks = std::min<int64_t>(num_blocks, max_num_blocks);
   if (num_blocks < needed) {

@@ -42,7 +42,7 @@ absl::StatusOr<std::vector<RankBudget>> CollectBudgets(
 // numbers per term, unless one sequence of `max_model_len` tokens fits.
 absl::StatusOr<int> ChooseNumBlocks(const std::vector<RankBudget>& budgets,
                                     int block_size, int max_model_len,
-                                    int max_num_blocks);
+                                    int max_num_seqs, int max_num_blocks);
 
 // For people, in lines: per rank its limit and what goes into it.
 std::vector<std::string> FormatBudgets(const std::vector<RankBudget>& budgets,
