@@ -22,7 +22,10 @@ endfunction()
 
 # quatrain_test(backend_test.cc LABELS unit DEPS quatrain::kernels)
 # One executable per test file, named after the folder below tests/ and the file
-# (kernels_backend_test).
+# (kernels_backend_test). Labels: unit, slow, tsan (docs in tests/README.md); the
+# targets unit_tests and tsan_tests build what has the label.
+add_custom_target(unit_tests)
+add_custom_target(tsan_tests)
 function(quatrain_test source)
   cmake_parse_arguments(arg "" "TIMEOUT" "LABELS;DEPS" ${ARGN})
   file(RELATIVE_PATH name ${PROJECT_SOURCE_DIR}/tests ${CMAKE_CURRENT_SOURCE_DIR}/${source})
@@ -36,7 +39,29 @@ function(quatrain_test source)
   endif()
   add_executable(${name} ${source})
   target_link_libraries(${name} PRIVATE quatrain_flags ${arg_DEPS} GTest::gmock_main)
+  foreach(label IN LISTS arg_LABELS)
+    if(TARGET ${label}_tests)
+      add_dependencies(${label}_tests ${name})
+    endif()
+  endforeach()
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
-    SKIP_REGULAR_EXPRESSION "^every test of this file is skipped")
+  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
+# quatrain_fuzzer(config_fuzzer.cc DEPS quatrain::model)
+# A libFuzzer target, named like a test; built only with QUATRAIN_FUZZERS, all of
+# them by the target `fuzzers`.
+add_custom_target(fuzzers)
+function(quatrain_fuzzer source)
+  if(NOT QUATRAIN_FUZZERS)
+    return()
+  endif()
+  cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
+  file(RELATIVE_PATH name ${PROJECT_SOURCE_DIR}/tests ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+  string(REPLACE "/" "_" name ${name})
+  string(REGEX REPLACE "\\.cc$" "" name ${name})
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE quatrain_flags ${arg_DEPS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzzers ${name})
 endfunction()

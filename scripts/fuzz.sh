@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=$1
-scripts/build.sh asan
+scripts/build.sh asan fuzzers
 mapfile -t targets < <(find build/asan/tests -name '*_fuzzer' -type f -executable | sort)
 [[ ${#targets[@]} -gt 0 ]] || { echo "fuzz: no targets in build/asan"; exit 1; }
 printf '%s\n' "${targets[@]}" | xargs -P 2 -I{} sh -c '

@@ -90,11 +90,12 @@ TEST_P(CompanyTest, AfterRecomputation) {
   EXPECT_EQ(output.token_ids,
             std::vector<int32_t>(tokens.begin() + 40, tokens.end()));
   // What was drawn is now scored, to the same bits.
-  ExpectSame({output.prompt_logprobs.begin() + prompt - 1,
-              output.prompt_logprobs.end()},
-             {Alone().logprobs.begin(), Alone().logprobs.begin() + 40});
-  ExpectSame(output.logprobs,
-             {Alone().logprobs.begin() + 40, Alone().logprobs.end()});
+  using Logprobs = std::vector<TokenLogprob>;
+  const Logprobs& alone = Alone().logprobs;
+  ExpectSame(Logprobs(output.prompt_logprobs.begin() + prompt - 1,
+                      output.prompt_logprobs.end()),
+             Logprobs(alone.begin(), alone.begin() + 40));
+  ExpectSame(output.logprobs, Logprobs(alone.begin() + 40, alone.end()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, CompanyTest, testing::Bool());
