@@ -51,6 +51,7 @@ GroupLife::GroupLife(WorkerGroup* group)
 absl::Status GroupLife::Run() {
   absl::Status status = Form();
   if (status.ok()) {
+    spdlog::info("ready, epoch {}", options_.epoch);
     group_.SetReady();
     status = Supervise();
   } else if (group_.StopGrace()) {
