@@ -65,6 +65,12 @@ int ByteOfToken(std::string_view text) {
   return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
+TextDecoder TextDecoder::ForByteLevel() {
+  TextDecoder decoder;
+  decoder.join_ = TokenJoin::kByteLevel;
+  return decoder;
+}
+
 TextDecoder TextDecoder::ForSentencePiece(bool strip_first_blank) {
   TextDecoder decoder;
   TokenStep step;

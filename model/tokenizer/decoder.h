@@ -34,6 +34,7 @@ class TextDecoder {
   // order.
   static absl::StatusOr<TextDecoder> FromJson(const nlohmann::json& json);
 
+  static TextDecoder ForByteLevel();
   // U+2581 to blanks, ByteFallback, Fuse, and Strip of one blank where
   // `strip_first_blank`: what SentencePiece models need.
   static TextDecoder ForSentencePiece(bool strip_first_blank);

@@ -22,21 +22,6 @@ absl::Status Unsupported(std::string_view what) {
       absl::StrCat(kFile, ": ", std::string(what), " is not supported"));
 }
 
-// "IQ== 0\n": base64, a blank, a rank. A protobuf begins with 0x0A.
-bool IsTiktoken(std::string_view bytes) {
-  const std::string_view line = bytes.substr(0, bytes.find('\n'));
-  const size_t blank = line.find(' ');
-  const auto only = [](std::string_view text, std::string_view allowed) {
-    return !text.empty() &&
-           text.find_first_not_of(allowed) == std::string_view::npos;
-  };
-  return blank != std::string_view::npos && line.size() < 4096 &&
-         only(line.substr(0, blank),
-              "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-              "0123456789+/=") &&
-         only(line.substr(blank + 1), "0123456789\r");
-}
-
 absl::Status CheckSupported(const SentencePieceProto& model) {
   if (model.model_type != SentencePieceProto::kBpe)
     return Unsupported(
@@ -151,11 +136,6 @@ void SetBosEos(const std::vector<Piece>& pieces, TokenizerConfig* config) {
 
 absl::StatusOr<TokenizerDraft> ReadSentencePieceModel(std::string_view bytes,
                                                       TokenizerConfig* config) {
-  if (IsTiktoken(bytes)) {
-    return Unsupported(
-        "the tiktoken text format (base64 token, rank; save the "
-        "checkpoint's tokenizer.json beside it)");
-  }
   ASSIGN_OR_RETURN(const SentencePieceProto model,
                    ParseSentencePieceProto(bytes));
   RETURN_IF_ERROR(CheckSupported(model));

@@ -16,8 +16,7 @@ namespace quatrain {
 // Transformers' LlamaTokenizer reads it.
 //
 // InvalidArgument if it is not such a file; Unimplemented, naming it, for
-// other model types, a normalizer other than identity, and the text format of
-// tiktoken.
+// other model types and a normalizer other than identity.
 absl::StatusOr<TokenizerDraft> ReadSentencePieceModel(std::string_view bytes,
                                                       TokenizerConfig* config);
 

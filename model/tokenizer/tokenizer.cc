@@ -8,6 +8,7 @@
 #include "base/mapped_file.h"
 #include "base/status_macros.h"
 #include "model/tokenizer/sentencepiece_model.h"
+#include "model/tokenizer/tiktoken_model.h"
 #include "model/tokenizer/tokenizer_json.h"
 #include "model/tokenizer/tokenizer_parts.h"
 #include "model/tokenizer/unicode.h"
@@ -90,7 +91,9 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromModel(
   ASSIGN_OR_RETURN(TokenizerConfig config,
                    ReadTokenizerConfig(tokenizer_config, special_tokens_map));
   ASSIGN_OR_RETURN(TokenizerDraft draft,
-                   ReadSentencePieceModel(tokenizer_model, &config));
+                   IsTiktokenModel(tokenizer_model)
+                       ? ReadTiktokenModel(tokenizer_model, config)
+                       : ReadSentencePieceModel(tokenizer_model, &config));
   ASSIGN_OR_RETURN(std::unique_ptr<TokenizerParts> parts,
                    AssembleTokenizer(std::move(draft), config));
   parts->digest =

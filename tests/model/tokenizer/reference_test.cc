@@ -168,6 +168,16 @@ TEST_F(ReferenceCases, SentencePieceModels) {
   }
 }
 
+// Llama 3's tokenizer.model is the text format of tiktoken.
+TEST_F(ReferenceCases, TiktokenModel) {
+  const json cases = ReadReferenceJson("llama-3/cases_reference.json");
+  const auto tokenizer = ReferenceTokenizer("llama-3", "tokenizer.model");
+  ASSERT_NE(tokenizer, nullptr);
+  EXPECT_EQ(tokenizer->vocab_size(), 128'256);
+  Counter counter("llama-3/tokenizer.model");
+  for (const json& c : cases) CheckReferenceCase(*tokenizer, c, &counter);
+}
+
 TEST_F(ReferenceCases, Streams) {
   const DecodeOptions all{.skip_special_tokens = false};  // as recorded
   const json rows = ReadReferenceJson("streaming.json");

@@ -94,7 +94,11 @@ TEST(SentencePieceModelTest, OtherKindsAreRefusedByName) {
   expect(Pieces() + Trainer(2) + NormalizerSpec(true, false, "map"),
          "normalizer \"identity\"");
   EXPECT_THAT(std::string(LoadStatus("IQ== 0\nIg== 1\n").message()),
-              HasSubstr("tiktoken"));
+              HasSubstr("a tiktoken vocabulary of 2 tokens is not supported"));
+  EXPECT_EQ(LoadStatus("IQ== 0\nIg== 2\n").message(),
+            "tokenizer.model: line 2: rank 2, expected 1");
+  EXPECT_EQ(LoadStatus("IQ== 0\nI== x\n").message(),
+            "tokenizer.model: line 2: expected a token in base64 and its rank");
 }
 
 TEST(SentencePieceModelTest, BrokenFilesAreRefused) {
