@@ -79,8 +79,11 @@ void RankEngine::Handle(const ReceivedPlan& plan) {
   const absl::Status status = RunPlan(plan, &result);
   if (!status.ok()) {
     failed_ = true;
-    spdlog::error("rank {}: plan {}: {}", options_.rank, plan.plan.step_id(),
-                  std::string(status.message()));
+    // Who cancels knows why.
+    spdlog::log(
+        absl::IsCancelled(status) ? spdlog::level::debug : spdlog::level::err,
+        "rank {}: plan {}: {}", options_.rank, plan.plan.step_id(),
+        std::string(status.message()));
     communicators_->Abort(status);
     EncodeFault(status, /*peer_rank=*/-1, &result);
     on_result_(result);
