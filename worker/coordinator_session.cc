@@ -151,7 +151,9 @@ void CoordinatorSession::Execute(const Command& command) {
   absl::Status status = CheckEpoch(command);
   if (status.ok()) status = Dispatch(command, &reply);
   if (!status.ok()) spdlog::error("{}", std::string(status.message()));
-  failure_ = Ended(ExitOf(command, status), status);
+  // The end of the epoch follows a failure; it does not undo it.
+  if (!command.has_abort_communicators())
+    failure_ = Ended(ExitOf(command, status), status);
   Answer(command, status, std::move(reply));
   SampleMemory();
 }
