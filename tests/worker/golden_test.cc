@@ -15,15 +15,16 @@
 namespace quatrain {
 namespace {
 
-constexpr double kTolerance = 2e-3;
-
 struct GoldenCase {
   std::string model;
   std::string backend;
+  DType kv_dtype = DType::kF16;
+  double tolerance = 2e-3;
 };
 
 void PrintTo(const GoldenCase& golden, std::ostream* out) {
-  *out << golden.model << " " << golden.backend;
+  *out << golden.model << " " << golden.backend << " kv "
+       << Name(golden.kv_dtype);
 }
 
 class GoldenTest : public testing::TestWithParam<GoldenCase> {};
@@ -69,6 +70,7 @@ TEST_P(GoldenTest, GreedyTokensAndLogprobs) {
 
   EngineSettings settings = TalesSettings();
   settings.backend = GetParam().backend;
+  settings.kv_dtype = GetParam().kv_dtype;
   auto group = LocalGroup::Start(models + GetParam().model, settings);
   ASSERT_TRUE(group.ok()) << group.status();
   const auto outputs = RunLocally(**group, requests);
@@ -77,15 +79,20 @@ TEST_P(GoldenTest, GreedyTokensAndLogprobs) {
     SCOPED_TRACE(goldens[i]["prompt"].get<std::string>());
     EXPECT_EQ((*outputs)[i].token_ids,
               goldens[i]["tokens"].get<std::vector<int32_t>>());
-    EXPECT_LE(WorstDifference(goldens[i], (*outputs)[i]), kTolerance);
+    EXPECT_LE(WorstDifference(goldens[i], (*outputs)[i]), GetParam().tolerance);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
-                         testing::Values(GoldenCase{"tales-8m-awq", "cpu"},
-                                         GoldenCase{"tales-8m", "cpu"},
-                                         GoldenCase{"tales-8m-awq",
-                                                    "reference"}));
+INSTANTIATE_TEST_SUITE_P(
+    Models, GoldenTest,
+    testing::Values(
+        GoldenCase{"tales-8m-awq", "cpu"},
+        GoldenCase{"tales-8m-awq", "reference"},
+        GoldenCase{"tales-8m-awq", "cpu", DType::kF32, 1e-3},
+        // Keys and values in f16 are all that this checkpoint loses: one of its
+        // 8,648 log-probabilities by 2.3e-3, all others by less than 1.8e-3.
+        GoldenCase{"tales-8m", "cpu", DType::kF16, 2.5e-3},
+        GoldenCase{"tales-8m", "cpu", DType::kF32, 2e-5}));
 
 }  // namespace
 }  // namespace quatrain
