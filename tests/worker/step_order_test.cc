@@ -30,7 +30,11 @@ using Lines = std::vector<std::string>;
 Lines ReadTable() {
   std::ifstream file("docs/steps.md");
   Lines lines;
+  bool in_section = false;
   for (std::string line; std::getline(file, line);) {
+    if (line.rfind("## ", 0) == 0)
+      in_section = line == "## Sends and receives of one plan";
+    if (!in_section) continue;
     const std::vector<std::string> cells = absl::StrSplit(line, " | ");
     if (cells.size() < 4 || cells[0].size() < 3 || !isdigit(cells[0][2])) {
       continue;
@@ -285,7 +289,7 @@ std::vector<std::shared_ptr<const ReceivedPlan>> Plans(int count) {
     chunk->set_generation(1);
     if (step == 1) {
       chunk->add_new_blocks()->add_block_ids(0);
-      chunk->mutable_sampling();  // greedy
+      chunk->mutable_sampling()->set_top_p(1);  // greedy
       chunk->mutable_prefill()->add_token_ids(5);
       chunk->mutable_prefill()->add_token_ids(6);
       chunk->mutable_logits_wanted()->set_rows(
