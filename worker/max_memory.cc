@@ -37,9 +37,8 @@ absl::Status ReadEntry(const std::string& entry, int num_entries,
   }
   int rank = 0;
   if (!absl::SimpleAtoi(parts[0], &rank) || rank < 0 || rank >= num_ranks)
-    return Wrong(entry,
-                 absl::StrCat("cpu, or a rank of this process in 0..",
-                              num_ranks - 1));
+    return Wrong(entry, absl::StrCat("cpu, or a rank of this process in 0..",
+                                     num_ranks - 1));
   if ((*limits)[rank] >= 0) return Wrong(entry, "every rank once");
   (*limits)[rank] = *bytes;
   return absl::OkStatus();

@@ -45,8 +45,7 @@ absl::Status Rank::Load(
                    MakeBackend(settings_, shape, plan_.device_bytes()));
   ASSIGN_OR_RETURN(buffers_,
                    AllocateActivationBuffers(shape, backend_->memory()));
-  absl::StatusOr<ModelShard> weights =
-      LoadShard(sources_, *backend_, progress);
+  absl::StatusOr<ModelShard> weights = LoadShard(sources_, *backend_, progress);
   // What a tensor holds is no argument of anybody: the file is damaged.
   if (absl::IsInvalidArgument(weights.status()))
     return absl::DataLossError(weights.status().message());
