@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/logging.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/worker/local_prompts.h"
@@ -11,6 +12,10 @@ namespace quatrain {
 namespace {
 
 using testing::HasSubstr;
+
+// The logging library makes its logger on first use, unseen by ThreadSanitizer:
+// so before there are threads.
+const bool kLogging = StartLogging("error", "test").ok();
 
 EngineSettings Settings(int tp, int pp) {
   EngineSettings settings = TalesSettings();
@@ -27,6 +32,7 @@ TEST(LocalGroupTest, RunsFourRanksLikeOne) {
 }
 
 TEST(LocalGroupTest, TakesSlotsAgain) {
+  ASSERT_TRUE(kLogging);
   auto group = LocalGroup::Start(kTales, Settings(1, 2));
   ASSERT_TRUE(group.ok()) << group.status();
   const std::vector<LocalRequest> requests = Requests(2, 5, {.temperature = 0});
