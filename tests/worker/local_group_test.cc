@@ -42,6 +42,18 @@ TEST(LocalGroupTest, TakesSlotsAgain) {
   ExpectSame(*first, *second);
 }
 
+// Ids that no plan ever continues do not pile up on their channel.
+TEST(LocalGroupTest, TakesIdsThatNobodyContinues) {
+  auto group = LocalGroup::Start(kTales, Settings(2, 2));
+  ASSERT_TRUE(group.ok()) << group.status();
+  const LocalRequest request = {
+      .prompt = {1, 300, 301}, .num_tokens = 1, .sampling = {.temperature = 0}};
+  for (int i = 0; i < 2 * kMaxSamplesInFlight; ++i) {
+    const auto output = RunLocally(**group, std::span(&request, 1));
+    ASSERT_TRUE(output.ok()) << i << ": " << output.status();
+  }
+}
+
 TEST(LocalGroupTest, ScoresTokens) {
   auto group = LocalGroup::Start(kTales, Settings(1, 1));
   ASSERT_TRUE(group.ok()) << group.status();
