@@ -177,10 +177,10 @@ TEST_P(TensorGroupFaultTest, MissingRankIsNamedAtTheDeadline) {
           return;
         }
         made.tensor_group->AllReduceSum(std::span(values));
-        EXPECT_GE(Clock::now() - start, milliseconds(350));
         EXPECT_LT(Clock::now() - start, milliseconds(1400));
-        // The rank that waits longest may only see the other one leave.
+        // The rank that comes last may only see the other one leave.
         if (absl::IsDeadlineExceeded(made.status())) {
+          EXPECT_GE(Clock::now() - start, milliseconds(390));
           EXPECT_THAT(std::string(made.status().message()),
                       testing::HasSubstr("rank 1"));
         } else {
