@@ -161,6 +161,7 @@ class FakeWorker {
 
   void PlanShards(const internal::v1::PlanShard& plan,
                   internal::v1::Reply* reply) {
+    MutexLock lock(&mutex_);
     const uint32_t last_stage = plan.config().layout().stages_size() - 1;
     for (const internal::v1::RankPlace& place : plan.places()) {
       ranks_.emplace_back(place.rank(), place.stage() == 0,
@@ -180,6 +181,7 @@ class FakeWorker {
     internal::v1::StepPlan plan;
     while (execute_->Read(&plan)) {
       const std::string bytes = plan.SerializeAsString();
+      MutexLock lock(&mutex_);
       for (FakeRank& rank : ranks_) {
         internal::v1::StepResult result = rank.Execute(bytes);
         if (plan.step_id() == options_.fault_at_step) {
@@ -230,8 +232,8 @@ class FakeWorker {
 
   std::atomic<bool> stop_ = false, beating_ = true;
   std::atomic<uint64_t> epoch_ = 0, last_step_ = 0;
-  std::vector<FakeRank> ranks_;  // made before the first plan comes
   mutable Mutex mutex_;
+  std::vector<FakeRank> ranks_ ABSL_GUARDED_BY(mutex_);
   std::optional<internal::v1::Refusal> refusal_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> commands_ ABSL_GUARDED_BY(mutex_);
   internal::v1::PlanShard plan_shard_ ABSL_GUARDED_BY(mutex_);
