@@ -5,10 +5,11 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/status_macros.h"
 #include "coordinator/queued_stream.h"
+#include "coordinator/reflection_option.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
 #include "quatrain/internal/v1/group.grpc.pb.h"
@@ -19,6 +20,7 @@ namespace {
 namespace pb = internal::v1;
 
 constexpr int kMaxMessageBytes = 16 << 20;
+constexpr int kMaxConnections = 4096;  // three for each worker process
 constexpr char kConnectionLost[] = "its connection closed";
 
 // What a stream of a worker needs.
@@ -210,52 +212,41 @@ class GroupServiceImpl final : public ServiceBase {
   const Desk desk_;
 };
 
-bool IsLocal(const std::string& host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" ||
-         absl::StartsWith(host, "127.");
-}
-
-std::string Address(const GroupServer::Options& options) {
-  const bool bare_v6 = absl::StrContains(options.host, ":") &&
-                       !absl::StartsWith(options.host, "[");
-  return bare_v6 ? absl::StrCat("[", options.host, "]:", options.port)
-                 : absl::StrCat(options.host, ":", options.port);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GroupServer>> GroupServer::Start(
     const Options& options, WorkerRegistry* registry, RendezvousStore* store,
     StepLoop* loop) {
-  if (!IsLocal(options.host) && !options.insecure) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "internal address ", options.host,
-        ": not the local host's, and nothing is encrypted or authenticated; ",
-        "expected 127.0.0.1, or --insecure to allow it"));
-  }
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<ConnectionAcceptor> acceptor,
+      ConnectionAcceptor::Listen({.host = options.host,
+                                  .port = options.port,
+                                  .max_connections = kMaxConnections,
+                                  .insecure = options.insecure}));
   auto server = std::unique_ptr<GroupServer>(new GroupServer());
   server->service_ =
       std::make_unique<GroupServiceImpl>(Desk{registry, store, loop});
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(Address(options), grpc::InsecureServerCredentials(),
-                           &server->port_);
   builder.RegisterService(server->service_.get());
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.SetOption(std::make_unique<ReflectionOption>(false));
+  server->hand_over_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      grpc::InsecureServerCredentials());
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || server->port_ == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("internal port ", Address(options),
-                     ": cannot be bound (is it in use?)"));
-  }
+  if (server->server_ == nullptr)
+    return absl::InternalError("the internal gRPC server did not start");
+  server->acceptor_ = std::move(acceptor);
+  server->acceptor_->Start(server->hand_over_.get());
   return server;
 }
 
 GroupServer::~GroupServer() {
   if (server_ == nullptr) return;
+  if (acceptor_ != nullptr) acceptor_->Stop();
   server_->Shutdown(std::chrono::system_clock::now() +
                     std::chrono::milliseconds(500));
   server_->Wait();

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "coordinator/connection_acceptor.h"
 #include "coordinator/rendezvous_store.h"
 #include "coordinator/step_loop.h"
 #include "coordinator/worker_registry.h"
@@ -30,14 +31,15 @@ class GroupServer {
       StepLoop* loop);
   ~GroupServer();  // ends all streams
 
-  int port() const { return port_; }
+  int port() const { return acceptor_->port(); }
 
  private:
   GroupServer() = default;
 
   std::unique_ptr<grpc::Service> service_;
+  std::unique_ptr<ConnectionAcceptor> acceptor_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> hand_over_;
   std::unique_ptr<grpc::Server> server_;
-  int port_ = 0;
 };
 
 }  // namespace quatrain

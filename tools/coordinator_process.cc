@@ -92,6 +92,9 @@ absl::Status CoordinatorProcess::StartServers(const GroupFlags& flags) {
   options.port = flags.port;
   options.insecure = flags.insecure;
   options.reflection = flags.reflection;
+  options.max_connections = flags.max_connections;
+  options.max_output_tokens = flags.max_output_tokens;
+  options.max_receive_bytes = static_cast<size_t>(flags.max_receive_bytes);
   options.max_request_time = absl::Seconds(flags.max_request_time_s);
   options.stream_stall_timeout = absl::Seconds(flags.stream_stall_timeout_s);
   ASSIGN_OR_RETURN(server_, PublicServer::Start(options, loop_.get(), served_));

@@ -68,6 +68,14 @@ void AddServerFlags(CLI::App& app, GroupFlags* f) {
   app.add_option("--generation-config", f->generation_config,
                  "none: leave the checkpoint's sampling defaults out")
       ->check(CLI::IsMember({"auto", "none"}));
+  app.add_option("--max-connections", f->max_connections, "of clients")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--max-output-tokens", f->max_output_tokens,
+                 "caps max_tokens; 0: the context alone")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--max-receive-bytes", f->max_receive_bytes,
+                 "of a request message")
+      ->check(CLI::PositiveNumber);
   app.add_option("--workers", f->workers,
                  "names that may register, a,b,c; default: any");
   app.add_option("--max-queue", f->max_queue, "requests that wait")

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,9 @@ struct GroupFlags {
   std::string generation_config = "auto";
   std::string workers;  // comma separated
   int max_queue = 1024;
+  int max_connections = 1024;
+  int max_output_tokens = 0;  // 0 = the context alone
+  int64_t max_receive_bytes = 1 << 20;
   double worker_timeout_s = 3;
   double step_timeout_s = 30;
   double max_request_time_s = 600;
