@@ -69,12 +69,13 @@ absl::Status GroupMembers::CheckBeats() {
   const absl::Duration since_last_check = now - last_check_;
   last_check_ = now;
   // Where this thread itself was held up, silence of others proves nothing.
-  if (since_last_check > worker_timeout_ / 2) return absl::OkStatus();
+  if (since_last_check > worker_timeout_ / 2) not_before_ = now;
   for (const WorkerView& worker : registry_->Workers()) {
     const GroupMember* member = Find(KeyOf(worker));
     if (member == nullptr) continue;
     const bool has_beaten = worker.last_beat.epoch() != 0;
-    const absl::Duration silence = now - worker.last_beat_time;
+    const absl::Duration silence =
+        now - std::max(worker.last_beat_time, not_before_);
     if (silence <=
         worker_timeout_ + (has_beaten ? absl::ZeroDuration() : kFirstBeat))
       continue;

@@ -44,7 +44,8 @@ class GroupMembers {
   const WorkerRegistry* const registry_;
   const absl::Duration worker_timeout_;
   std::vector<GroupMember> members_;
-  absl::Time last_check_;  // of beats
+  absl::Time last_check_;                         // of beats
+  absl::Time not_before_ = absl::InfinitePast();  // silence counts from here
 };
 
 // "lost rank 2 (worker "w1" on host7): its connection closed".

@@ -95,7 +95,10 @@ absl::StatusOr<std::vector<RankBudget>> CollectBudgets(
   std::vector<RankBudget> budgets(num_ranks);
   for (size_t i = 0; i < members.size(); ++i) {
     for (const pb::ShardPlanReport& report : replies[i].shard_plans()) {
-      if (static_cast<int>(report.rank()) >= num_ranks ||
+      const bool is_its_own = std::any_of(
+          members[i].places.begin(), members[i].places.end(),
+          [&](const pb::RankPlace& p) { return p.rank() == report.rank(); });
+      if (!is_its_own || report.rank() >= static_cast<uint32_t>(num_ranks) ||
           budgets[report.rank()].member != nullptr) {
         return absl::InternalError(
             absl::StrCat(Describe(members[i]), ": planned rank ", report.rank(),

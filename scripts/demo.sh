@@ -54,7 +54,12 @@ for i in 0 1 2 3; do
     --model "$model" --max-memory cpu=256MiB >"$logs/worker-$i.log" 2>&1 &
   pids+=($!)
 done
-"$quatrain" health "$host:$port" --wait 60 >/dev/null || fail "the group did not become ready"
+# In the background and waited for, so that an interrupt is handled at once.
+"$quatrain" health "$host:$port" --wait 60 >/dev/null &
+pids+=($!)
+wait $! || fail "the group did not become ready"
 
 "$quatrain" generate --server "$host:$port" --temperature 0.8 --top-p 0.95 \
-  --seed 7 --max-tokens 200 --stats -p "$prompt" || fail "no text came"
+  --seed 7 --max-tokens 200 --stats -p "$prompt" &
+pids+=($!)
+wait $! || fail "no text came"

@@ -14,10 +14,12 @@
 #include "absl/time/clock.h"
 #include "base/json.h"
 #include "base/status_macros.h"
+#include "model/tokenizer/unicode.h"
 #include "quatrain/v1/inference.grpc.pb.h"
 #include "tools/child_process.h"
 #include "tools/command.h"
 #include "tools/health_client.h"
+#include "tools/text_file.h"
 
 namespace quatrain {
 namespace {
@@ -35,17 +37,20 @@ struct Options {
   bool stats = false;
   int tp = 1, pp = 1;
   std::string backend = "cpu";
+  std::string max_memory;
+  int max_model_len = 0;
+  int threads = 0;
   int start_timeout_s = 600;
 };
 
 absl::StatusOr<std::string> ReadPrompt(const Options& options) {
-  if (options.prompt_file.empty()) return options.prompt;
-  std::ifstream in(options.prompt_file, std::ios::binary);
-  if (!in) {
+  if (options.prompt_file.empty() && !IsValidUtf8(options.prompt))
+    return absl::InvalidArgumentError("--prompt: not UTF-8");
+  if (options.prompt_file.empty() && options.prompt.empty())
     return absl::InvalidArgumentError(
-        absl::StrCat("--prompt-file: cannot read ", options.prompt_file));
-  }
-  return std::string(std::istreambuf_iterator<char>(in), {});
+        "generate: give --prompt or --prompt-file");
+  if (options.prompt_file.empty()) return options.prompt;
+  return ReadTextFile(options.prompt_file);
 }
 
 v1::GenerateRequest MakeRequest(const Options& options,
@@ -140,14 +145,35 @@ class OwnServer {
                          absl::StrCat("quatrain-", getpid(), "-ports.json"))
                             .string();
     std::filesystem::remove(ports);
+    std::vector<std::string> arguments = {"serve",
+                                          options.model,
+                                          "--host",
+                                          "127.0.0.1",
+                                          "--port",
+                                          "0",
+                                          "--internal-port",
+                                          "0",
+                                          "--ports-file",
+                                          ports,
+                                          "--tp",
+                                          absl::StrCat(options.tp),
+                                          "--pp",
+                                          absl::StrCat(options.pp),
+                                          "--backend",
+                                          options.backend,
+                                          "--max-model-len",
+                                          absl::StrCat(options.max_model_len),
+                                          "--threads",
+                                          absl::StrCat(options.threads),
+                                          "--log-level",
+                                          "warn"};
+    if (!options.max_memory.empty()) {
+      arguments.push_back("--max-memory");
+      arguments.push_back(options.max_memory);
+    }
     ASSIGN_OR_RETURN(
         ChildProcess process,
-        ChildProcess::StartSelf(
-            {"serve", options.model, "--host", "127.0.0.1", "--port", "0",
-             "--internal-port", "0", "--ports-file", ports, "--tp",
-             absl::StrCat(options.tp), "--pp", absl::StrCat(options.pp),
-             "--backend", options.backend, "--log-level", "warn"},
-            ChildProcess::Output::kInherit));
+        ChildProcess::StartSelf(arguments, ChildProcess::Output::kInherit));
     return OwnServer(std::move(process), std::move(ports));
   }
 
@@ -215,10 +241,15 @@ int Run(const Options& options) {
 
 RunCommand AddGenerate(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  app.add_option("--server", o->server, "HOST:PORT of a running server");
-  app.add_option("--model", o->model, "model folder: starts a server itself");
-  app.add_option("-p,--prompt", o->prompt, "the text to go on from");
-  app.add_option("--prompt-file", o->prompt_file, "the same from a file");
+  CLI::Option* server =
+      app.add_option("--server", o->server, "HOST:PORT of a running server");
+  CLI::Option* model = app.add_option("--model", o->model,
+                                      "model folder: starts a server itself")
+                           ->excludes(server);
+  CLI::Option* prompt =
+      app.add_option("-p,--prompt", o->prompt, "the text to go on from");
+  app.add_option("--prompt-file", o->prompt_file, "the same from a file")
+      ->excludes(prompt);
   app.add_option("--temperature", o->temperature, "0 is greedy");
   app.add_option("--top-p", o->top_p, "in (0, 1]");
   app.add_option("--top-k", o->top_k, "0 is off");
@@ -227,11 +258,26 @@ RunCommand AddGenerate(CLI::App& app) {
   app.add_option("--stop", o->stop, "text that ends the output");
   app.add_flag("--ignore-eos", o->ignore_eos, "go on after the end of text");
   app.add_flag("--stats", o->stats, "times and tokens per second, to stderr");
-  app.add_option("--tp,--tensor-parallel-size", o->tp, "with --model");
-  app.add_option("--pp,--pipeline-parallel-size", o->pp, "with --model");
-  app.add_option("--backend", o->backend, "with --model: cpu or reference");
+  app.add_option("--tp,--tensor-parallel-size", o->tp, "with --model")
+      ->check(CLI::Range(1, 256))
+      ->needs(model);
+  app.add_option("--pp,--pipeline-parallel-size", o->pp, "with --model")
+      ->check(CLI::Range(1, 256))
+      ->needs(model);
+  app.add_option("--backend", o->backend, "with --model")
+      ->check(CLI::IsMember({"cpu", "reference"}))
+      ->needs(model);
+  app.add_option("--max-memory", o->max_memory, "with --model: cpu=8GiB")
+      ->needs(model);
+  app.add_option("--max-model-len", o->max_model_len, "with --model")
+      ->check(CLI::Range(0, 1 << 24))
+      ->needs(model);
+  app.add_option("--threads", o->threads, "of each rank, with --model")
+      ->check(CLI::Range(0, 1024))
+      ->needs(model);
   app.add_option("--start-timeout", o->start_timeout_s,
-                 "seconds that a server of our own may take to start");
+                 "seconds that a server of our own may take to start")
+      ->needs(model);
   return [o] { return Run(*o); };
 }
 

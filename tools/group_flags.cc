@@ -12,23 +12,23 @@ namespace {
 void AddShapeFlags(CLI::App& app, GroupFlags* f) {
   app.add_option("--tp,--tensor-parallel-size", f->layout.tp,
                  "ranks that share each layer")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 256));
   app.add_option("--pp,--pipeline-parallel-size", f->layout.pp,
                  "stages of consecutive layers")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 256));
   app.add_option("--layers", f->layout.layers,
                  "layers of each stage: 0-39;40-79");
   app.add_option("--tp-shares", f->layout.tp_shares,
                  "weights of a stage's ranks: 3,2,1;1,1");
   app.add_option("--num-micro-batches", f->num_micro_batches,
                  "plans that alternate over the stages; 0: one a stage")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 30));
   app.add_option("--backend", f->backend, "of the ranks")
       ->check(CLI::IsMember({"cpu", "reference"}));
   app.add_option("--isa", f->isa, "force an instruction set: avx2, avx512...");
   app.add_option("--threads", f->threads,
                  "of each rank; 0: cores / ranks of the host")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 30));
   app.add_option("--activations", f->activations,
                  "exact sums, or f32 (reference backend, for checking)")
       ->check(CLI::IsMember({"exact", "f32"}));
@@ -37,7 +37,7 @@ void AddShapeFlags(CLI::App& app, GroupFlags* f) {
 void AddSizeFlags(CLI::App& app, GroupFlags* f) {
   app.add_option("--max-model-len", f->max_model_len,
                  "tokens of prompt and output; 0: the checkpoint's")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 30));
   app.add_option("--max-num-seqs", f->max_num_seqs, "sequences at a time")
       ->check(CLI::Range(1, 4096));
   app.add_option("--max-num-batched-tokens", f->max_num_batched_tokens,
@@ -47,7 +47,7 @@ void AddSizeFlags(CLI::App& app, GroupFlags* f) {
       ->check(CLI::IsMember({8, 16, 32, 64, 128}));
   app.add_option("--num-kv-blocks", f->max_num_blocks,
                  "at most so many KV blocks; 0: what the budgets hold")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 30));
   app.add_option("--kv-cache-dtype", f->kv_cache_dtype, "auto is f16 on CPUs")
       ->check(CLI::IsMember({"auto", "f16", "bf16", "f32"}));
 }
@@ -69,29 +69,34 @@ void AddServerFlags(CLI::App& app, GroupFlags* f) {
                  "none: leave the checkpoint's sampling defaults out")
       ->check(CLI::IsMember({"auto", "none"}));
   app.add_option("--max-connections", f->max_connections, "of clients")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1 << 30));
   app.add_option("--max-output-tokens", f->max_output_tokens,
                  "caps max_tokens; 0: the context alone")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 30));
   app.add_option("--max-receive-bytes", f->max_receive_bytes,
                  "of a request message")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1 << 30));
   app.add_option("--workers", f->workers,
                  "names that may register, a,b,c; default: any");
   app.add_option("--max-queue", f->max_queue, "requests that wait")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1 << 30));
 }
 
 void AddTimeFlags(CLI::App& app, GroupFlags* f) {
   app.add_option("--worker-timeout", f->worker_timeout_s,
-                 "seconds without a beat until a worker counts as lost");
+                 "seconds without a beat until a worker counts as lost")
+      ->check(CLI::Range(0.01, 1e6));
   app.add_option("--step-timeout", f->step_timeout_s,
-                 "seconds that a rank waits for a peer inside a step");
-  app.add_option("--max-request-time", f->max_request_time_s, "seconds");
+                 "seconds that a rank waits for a peer inside a step")
+      ->check(CLI::Range(0.01, 1e6));
+  app.add_option("--max-request-time", f->max_request_time_s, "seconds")
+      ->check(CLI::Range(0.01, 1e6));
   app.add_option("--stream-stall-timeout", f->stream_stall_timeout_s,
-                 "seconds until a client that reads nothing is cancelled");
+                 "seconds until a client that reads nothing is cancelled")
+      ->check(CLI::Range(0.01, 1e6));
   app.add_option("--drain-timeout", f->drain_timeout_s,
-                 "seconds that running requests get after SIGTERM");
+                 "seconds that running requests get after SIGTERM")
+      ->check(CLI::Range(0.0, 1e6));
   app.add_option("--record-plans", f->record_plans, "file for every plan");
   app.add_option("--inject-result-delay-ms", f->inject_result_delay_ms,
                  "for tests: results are taken up so much later")

@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "tools/command.h"
 #include "tools/health_client.h"
 
@@ -30,7 +31,9 @@ int Run(const Options& options) {
       return kExitOk;
     }
     if (std::chrono::steady_clock::now() >= deadline)
-      return Fail(kExitFailure, status);
+      return Fail(kExitFailure,
+                  absl::UnavailableError(absl::StrCat(
+                      options.address, ": ", std::string(status.message()))));
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
 }
@@ -45,7 +48,7 @@ RunCommand AddHealth(CLI::App& app) {
                  "the service to ask for; empty is the whole server");
   app.add_option("--wait", options->wait_seconds,
                  "seconds to go on asking until it serves")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 20));
   return [options] { return Run(*options); };
 }
 

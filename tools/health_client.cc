@@ -74,7 +74,10 @@ absl::Status CheckHealth(const std::shared_ptr<grpc::ChannelInterface>& channel,
   queue.Shutdown();
   while (queue.Next(&tag, &ok)) {
   }
-  if (!status.ok()) return absl::UnavailableError(status.error_message());
+  if (!status.ok()) {
+    return absl::UnavailableError(absl::StrCat(
+        "no answer from the health service: ", status.error_message()));
+  }
   const int serving = DecodeServingStatus(response);
   if (serving == 1) return absl::OkStatus();
   return absl::UnavailableError(

@@ -36,7 +36,10 @@ int RefuseUnknownSubcommand(const CLI::App& app, int argc, char** argv) {
   if (argc < 2 || argv[1][0] == '-') return kExitOk;
   std::string names;
   for (const CLI::App* subcommand : app.get_subcommands(nullptr)) {
-    if (subcommand->get_name() == argv[1]) return kExitOk;
+    if (subcommand->get_name() == argv[1]) {
+      if (subcommand->get_subcommands(nullptr).empty()) return kExitOk;
+      return RefuseUnknownSubcommand(*subcommand, argc - 1, argv + 1);
+    }
     names += " " + subcommand->get_name();
   }
   return Fail(kExitUsage,

@@ -1,7 +1,5 @@
 #include <cmath>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <span>
 #include <string>
@@ -12,6 +10,7 @@
 #include "base/status_macros.h"
 #include "model/tokenizer/tokenizer.h"
 #include "tools/command.h"
+#include "tools/text_file.h"
 #include "worker/local_driver.h"
 #include "worker/local_group.h"
 
@@ -33,11 +32,7 @@ struct Flags {
 };
 
 absl::StatusOr<std::vector<int32_t>> ReadTokens(const Flags& flags) {
-  std::ifstream in(flags.file, std::ios::binary);
-  if (!in) {
-    return absl::NotFoundError(absl::StrCat(flags.file, ": cannot read"));
-  }
-  const std::string text(std::istreambuf_iterator<char>(in), {});
+  ASSIGN_OR_RETURN(const std::string text, ReadTextFile(flags.file));
   ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
                    Tokenizer::Load(flags.model));
   return tokenizer->Encode(text, /*add_special_tokens=*/true);
@@ -111,7 +106,7 @@ int Run(const Flags& flags) {
                                 model->config.max_model_len)));
   }
   const absl::StatusOr<std::vector<int32_t>> ids = ReadTokens(flags);
-  if (!ids.ok()) return Fail(kExitModelUnreadable, ids.status());
+  if (!ids.ok()) return Fail(kExitUsage, ids.status());
   auto group = StartGroup(flags, window);
   if (!group.ok()) return Fail(ExitCodeOf(group.status()), group.status());
   const absl::Status status =

@@ -127,7 +127,7 @@ RunCommand AddServe(CLI::App& app) {
                  "budget of each worker process: cpu=8GiB");
   app.add_option("--ranks-per-process", options->ranks_per_process,
                  "0: one worker process hosts all ranks")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 20));
   return [options] { return Run(*options); };
 }
 

@@ -66,7 +66,7 @@ RunCommand AddWorker(CLI::App& app) {
       ->check(CLI::IsMember({"cpu", "reference"}));
   app.add_option("--isa", o->isa, "instead of the coordinator's choice");
   app.add_option("--threads", o->threads, "of each rank; 0: as told")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 20));
   app.add_option("--data-host", o->data_host,
                  "address for data between ranks; default: the local end of "
                  "the connection to the coordinator");

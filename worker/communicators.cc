@@ -127,8 +127,8 @@ class Formation {
   absl::Status OpenContexts() {
     RETURN_IF_ERROR(Open("tensor group", seat_.TensorPeers(),
                          options_.step_timeout, &tensor_context_));
-    RETURN_IF_ERROR(Open("stage link", seat_.LinkPeers(), options_.step_timeout,
-                         &link_context_));
+    RETURN_IF_ERROR(Open("stage link", seat_.LinkPeers(),
+                         options_.stage_timeout, &link_context_));
     RETURN_IF_ERROR(
         Open("id channel", seat_.IdPeers(), kForEver, &id_context_));
     for (const auto& context : {tensor_context_, link_context_, id_context_}) {
@@ -218,14 +218,14 @@ class Formation {
               return std::make_shared<MemoryPipe>(ResidualFloats(options_));
             }));
     return std::make_unique<MemoryStageLink>(std::move(pipe), fault_, peer,
-                                             options_.step_timeout);
+                                             options_.stage_timeout);
   }
 
   absl::StatusOr<std::unique_ptr<IdChannel>> MakeIdChannel() {
     RankIdChannel::Parts parts;
     parts.sampling_rank = seat_.layout.sampling_rank();
     parts.max_num_seqs = options_.max_num_seqs;
-    parts.timeout = options_.step_timeout;
+    parts.timeout = options_.stage_timeout;
     ASSIGN_OR_RETURN(parts.inbox, IdQueueTo(seat_.rank));
     if (seat_.is_sampling()) {
       RETURN_IF_ERROR(AddIdReceivers(&parts));

@@ -21,7 +21,10 @@ namespace quatrain {
 struct CommunicatorOptions {
   std::string data_host = "127.0.0.1";  // local address that data goes through
   std::chrono::milliseconds form_timeout{10'000};
-  std::chrono::milliseconds step_timeout{10'000};  // longest wait for a peer
+  std::chrono::milliseconds step_timeout{10'000};  // longest wait in the group
+  // Longest wait for another stage, which computes for as long as its layers
+  // and the step's tokens take. The coordinator's watchdog knows better.
+  std::chrono::milliseconds stage_timeout{3'600'000};
   int hidden_size = 0;
   int max_tokens = 0;    // rows of one residual
   int max_num_seqs = 0;  // rows of one step's samples

@@ -181,7 +181,6 @@ absl::Status CoordinatorSession::Dispatch(const Command& command,
       return pool_.AllocateKvCache(
           command.allocate_kv_cache().num_blocks(), epoch_,
           [this](const internal::v1::StepResult& result) {
-            if (result.has_fault() && !ending_) epoch_failed_ = true;
             client_.SendResult(result);
           });
     case Command::kWarmup:
