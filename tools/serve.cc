@@ -37,6 +37,7 @@ std::vector<std::string> WorkerArguments(const Options& options,
       absl::StrCat(num_ranks),
       "--log-level",
       options.group.log_level};
+  arguments.push_back("--child");
   if (!options.max_memory.empty()) {
     arguments.push_back("--max-memory");
     arguments.push_back(options.max_memory);

@@ -53,6 +53,7 @@ inline CommunicatorOptions SmallCommunicators() {
   options.max_num_seqs = 4;
   options.form_timeout = std::chrono::milliseconds(5000);
   options.step_timeout = std::chrono::milliseconds(5000);
+  options.stage_timeout = std::chrono::milliseconds(5000);
   return options;
 }
 

@@ -68,7 +68,7 @@ TEST_P(IdChannelTest, FirstRanksReceiveAllInPlanOrder) {
 
 TEST_P(IdChannelTest, NothingSampledIsNoticedAtTheDeadline) {
   CommunicatorOptions options = SmallCommunicators();
-  options.step_timeout = milliseconds(300);
+  options.stage_timeout = milliseconds(300);
   std::atomic<bool> done = false;
   Run(options, [&](int rank, Communicators& made) {
     if (rank == 0) {
@@ -86,7 +86,7 @@ TEST_P(IdChannelTest, NothingSampledIsNoticedAtTheDeadline) {
 
 TEST_P(IdChannelTest, SilenceBetweenStepsIsNoFault) {
   CommunicatorOptions options = SmallCommunicators();
-  options.step_timeout = milliseconds(400);
+  options.stage_timeout = milliseconds(400);
   std::atomic<int> reading{3};
   Run(options, [&](int rank, Communicators& made) {
     std::this_thread::sleep_for(milliseconds(700));

@@ -107,7 +107,7 @@ TEST_P(StageLinkTest, OneRankSendsToSeveral) {
 
 TEST_P(StageLinkTest, ReceiverThatTakesNothingIsNoticedAtTheDeadline) {
   CommunicatorOptions options = SmallCommunicators();
-  options.step_timeout = milliseconds(300);
+  options.stage_timeout = milliseconds(300);
   std::atomic<bool> done = false;
   WithCommunicators(
       Stages(GetParam(), {1, 1}), options, [&](int rank, Communicators& made) {
