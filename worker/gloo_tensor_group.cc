@@ -10,8 +10,8 @@
 namespace quatrain {
 namespace {
 
-// Longer messages gain nothing: 256 KiB already reach the transport's rate.
-constexpr int64_t kMaxPiece = 256 * 1024;
+// Longer messages gain nothing; a decode step of a large batch fits one.
+constexpr int64_t kMaxPiece = 1024 * 1024;
 constexpr int64_t kMinPiece = 4096;
 // Up to here one round with everything beats two rounds with slices; with two
 // ranks both send the same number of bytes, so always.
