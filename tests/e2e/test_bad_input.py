@@ -150,7 +150,11 @@ USAGE = [
     (["serve", TALES, "--activations", "f32"], ["--activations", "reference"]),
     (["worker", "--model", TALES, "--name", "a"], ["--coordinator"]),
     (["generate", "-p", "x"], ["--server", "--model"]),
+    (["generate", "--server", "127.0.0.1:1", "--prompt-file", "/tmp"], ["/tmp", "regular file"]),
+    (["generate", "--server", "127.0.0.1:1"], ["--prompt"]),
+    (["perplexity", TALES, "/tmp"], ["/tmp", "regular file"]),
     (["nonsense"], ["nonsense"]),
+    (["bench", "nonsense"], ["nonsense"]),
     ([], ["subcommand"]),
 ]
 
