@@ -39,11 +39,10 @@ absl::StatusOr<std::vector<int32_t>> ReadTokens(const Flags& flags) {
 }
 
 absl::StatusOr<std::unique_ptr<LocalGroup>> StartGroup(const Flags& flags,
+                                                       int num_layers,
                                                        int window) {
   EngineSettings settings;
-  ASSIGN_OR_RETURN(const Model model, OpenModel(flags.model));
-  ASSIGN_OR_RETURN(settings.layout,
-                   MakeLayout(flags.layout, model.config.num_layers));
+  ASSIGN_OR_RETURN(settings.layout, MakeLayout(flags.layout, num_layers));
   settings.backend = flags.backend;
   settings.isa = flags.isa;
   settings.threads = flags.threads;
@@ -107,7 +106,7 @@ int Run(const Flags& flags) {
   }
   const absl::StatusOr<std::vector<int32_t>> ids = ReadTokens(flags);
   if (!ids.ok()) return Fail(kExitUsage, ids.status());
-  auto group = StartGroup(flags, window);
+  auto group = StartGroup(flags, model->config.num_layers, window);
   if (!group.ok()) return Fail(ExitCodeOf(group.status()), group.status());
   const absl::Status status =
       Measure(flags, **group, *ids, static_cast<size_t>(window));

@@ -9,7 +9,6 @@
 #include "base/logging.h"
 #include "tools/command.h"
 #include "tools/stop_signals.h"
-#include "worker/process_memory.h"
 #include "worker/worker_process.h"
 
 namespace quatrain {
@@ -29,7 +28,6 @@ std::string HostName() {
 
 int Run(Flags flags) {
   StopSignals signals;
-  ReturnFreedMemory();
   if (flags.worker.name.empty())
     flags.worker.name = absl::StrCat(HostName(), "-", getpid());
   if (const absl::Status status =

@@ -2,7 +2,7 @@
 """Measures what parallelism and lookahead bring, on this machine, and prints a
 table; not a test, since shared machines make times noisy.
 
-  .venv/bin/python tests/e2e/measure.py [parallel] [lookahead] [plans] [memory]
+  .venv/bin/python tests/e2e/measure.py [parallel] [lookahead] [plans]
 
 Ratios compare runs of one invocation; each figure is the best of three.
 """

@@ -117,8 +117,6 @@ TEST(OpenModelTest, DigestTellsModelsApart) {
 
 TEST(OpenModelTest, OpensTheExample) {
   const auto model = OpenModel("examples/tales-8m-awq");
-  if (absl::IsNotFound(model.status()))
-    GTEST_SKIP() << "run from the repository root: " << model.status();
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(model->config.mlp_group_size, 128);
   EXPECT_EQ(model->config.num_layers, 8);
