@@ -14,13 +14,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
-#include "base/half.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/cpu/load_f32-inl.h"
-#include "kernels/cpu/math-inl.h"
+#include "kernels/cpu/attention_softmax-inl.h"
+#include "kernels/cpu/kv_pool-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quatrain {
@@ -30,66 +28,10 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-using F32 = hn::CappedTag<float, 16>;
-using VF32 = hn::Vec<F32>;
-
-constexpr int kLanes = static_cast<int>(hn::MaxLanes(F32()));
-constexpr int kTileVectors = kKeyTile / kLanes;
 // Rows that share the loads of a tile of K.
 constexpr int kScoreRows = kTileVectors >= 8 ? 2 : 8 / kTileVectors;
 
 int Padded(int head_dim) { return (head_dim + 15) / 16 * 16; }
-
-float ToF32(hwy::float16_t value) {
-  uint16_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return F16ToF32(bits);
-}
-float ToF32(hwy::bfloat16_t value) {
-  uint16_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return BF16ToF32(bits);
-}
-float ToF32(float value) { return value; }
-
-void FromF32(float value, hwy::float16_t* to) {
-  const uint16_t bits = F32ToF16(value);
-  std::memcpy(to, &bits, sizeof(bits));
-}
-void FromF32(float value, hwy::bfloat16_t* to) {
-  const uint16_t bits = F32ToBF16(value);
-  std::memcpy(to, &bits, sizeof(bits));
-}
-void FromF32(float value, float* to) { *to = value; }
-
-template <typename T>
-HWY_INLINE void Widen(const T* from, int n, float* to) {
-  const F32 df;
-  int i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    hn::StoreU(LoadF32(df, from + i), df, to + i);
-  for (; i < n; ++i) to[i] = ToF32(from[i]);
-}
-
-template <typename T>
-void Narrow(const float* from, int n, T* to) {
-  for (int i = 0; i < n; ++i) FromF32(from[i], to + i);
-}
-void Narrow(const float* from, int n, hwy::float16_t* to) {
-  const F32 df;
-  const hn::Rebind<hwy::float16_t, F32> d16;
-  int i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    hn::StoreU(hn::DemoteTo(d16, hn::LoadU(df, from + i)), d16, to + i);
-  for (; i < n; ++i) FromF32(from[i], to + i);
-}
-
-// The start of K (plane 0) or V (plane 1) of one block and KV head.
-template <typename T>
-T* Plane(const KvLayer& kv, int64_t block, int is_value, int kv_head) {
-  const int64_t plane = (block * 2 + is_value) * kv.num_kv_heads + kv_head;
-  return static_cast<T*>(kv.data) + plane * kv.block_size * kv.head_dim;
-}
 
 void Rotate(float* head, int half, const float* cos, const float* sin) {
   const F32 df;
@@ -108,20 +50,6 @@ void Rotate(float* head, int half, const float* cos, const float* sin) {
   }
 }
 
-template <typename T>
-void Store(const KvLayer& kv, int64_t slot, const float* k, const float* v) {
-  const int64_t block = slot / kv.block_size;
-  const int64_t offset = slot % kv.block_size;
-  const int dim = kv.head_dim;
-  T key[kMaxHeadDim];
-  for (int h = 0; h < kv.num_kv_heads; ++h, k += dim, v += dim) {
-    Narrow(k, dim, key);
-    T* keys = Plane<T>(kv, block, 0, h) + offset;
-    for (int d = 0; d < dim; ++d) keys[d * kv.block_size] = key[d];
-    Narrow(v, dim, Plane<T>(kv, block, 1, h) + offset * dim);
-  }
-}
-
 // A task's part of the scratch memory.
 struct Buffers {
   Buffers(std::byte* scratch, int head_dim)
@@ -136,13 +64,6 @@ struct Buffers {
   float* values;   // [kKeyTile, width]
   float* segment;  // [kAttentionRows, width]
   float* total;    // [kAttentionRows, width]
-};
-
-// A softmax over some keys, not yet divided by its sum; the values are apart.
-struct State {
-  float max = 0.0f;
-  float sum = 0.0f;
-  bool any = false;
 };
 
 // Widens the keys of [tile, tile + 32), up to end_key, block by block. Lanes
@@ -186,70 +107,6 @@ HWY_INLINE void Scores(const float* keys, int head_dim, const float* const* q,
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kTileVectors; ++v)
       hn::Store(sum[r][v], df, scores[r] + v * kLanes);
-}
-
-// Scores to weights, in place, for keys [first, last) of the tile.
-HWY_INLINE State Softmax(float scale, int first, int last, float* scores) {
-  const F32 df;
-  const VF32 begin = hn::Set(df, static_cast<float>(first));
-  const VF32 end = hn::Set(df, static_cast<float>(last));
-  const VF32 infinity = hn::Set(df, -std::numeric_limits<float>::infinity());
-  VF32 s[kTileVectors];
-  VF32 largest = infinity;
-  for (int v = 0; v < kTileVectors; ++v) {
-    const VF32 index = hn::Iota(df, static_cast<float>(v * kLanes));
-    const auto visible = hn::And(hn::Ge(index, begin), hn::Lt(index, end));
-    s[v] = hn::Mul(hn::Load(df, scores + v * kLanes), hn::Set(df, scale));
-    largest = hn::Max(largest, hn::IfThenElse(visible, s[v], infinity));
-  }
-  State state{.max = hn::GetLane(hn::MaxOfLanes(df, largest)), .any = true};
-  for (int v = 0; v < kTileVectors; ++v) {
-    const VF32 index = hn::Iota(df, static_cast<float>(v * kLanes));
-    const auto visible = hn::And(hn::Ge(index, begin), hn::Lt(index, end));
-    const VF32 p =
-        HWY_NAMESPACE::Exp(df, hn::Sub(s[v], hn::Set(df, state.max)));
-    s[v] = hn::IfThenElseZero(visible, p);
-    hn::Store(s[v], df, scores + v * kLanes);
-  }
-  for (int half = kTileVectors / 2; half > 0; half /= 2)
-    for (int v = 0; v < half; ++v) s[v] = hn::Add(s[v], s[v + half]);
-  state.sum = HalvingSumOfLanes(df, s[0]);
-  return state;
-}
-
-HWY_INLINE float ExpOf(float x) {
-  const F32 df;
-  return hn::GetLane(HWY_NAMESPACE::Exp(df, hn::Set(df, x)));
-}
-
-// How the values of two states combine; updates the earlier one's numbers.
-struct Weights {
-  float earlier, later;
-};
-HWY_INLINE Weights MergeNumbers(const State& later, State& state) {
-  const float max = state.max > later.max ? state.max : later.max;
-  const Weights w{ExpOf(state.max - max), ExpOf(later.max - max)};
-  state.sum = std::fma(state.sum, w.earlier, later.sum * w.later);
-  state.max = max;
-  return w;
-}
-
-// values[0, width) of `state` become those of both. width: a multiple of 16.
-HWY_INLINE void MergeState(const State& later, const float* from, int width,
-                           State& state, float* values) {
-  const F32 df;
-  if (!later.any) return;
-  if (!state.any) {
-    state = later;
-    std::memcpy(values, from, width * sizeof(float));
-    return;
-  }
-  const Weights w = MergeNumbers(later, state);
-  const VF32 a = hn::Set(df, w.earlier), b = hn::Set(df, w.later);
-  for (int d = 0; d < width; d += kLanes) {
-    const VF32 add = hn::Mul(hn::LoadU(df, from + d), b);
-    hn::StoreU(hn::MulAdd(hn::LoadU(df, values + d), a, add), df, values + d);
-  }
 }
 
 // Sums p_j * v_j over keys [first, last) for kV vectors of dims, and merges
@@ -328,10 +185,6 @@ void AttendTile(const AttentionTask& task, int tile, const Buffers& buffers,
                     buffers.segment + (r + i) * buffers.width);
     }
   }
-}
-
-void Divide(const float* values, float sum, int n, float* out) {
-  for (int d = 0; d < n; ++d) out[d] = values[d] / sum;
 }
 
 void WritePartial(const State& state, const float* values, int n, float* to) {
