@@ -15,6 +15,38 @@ uint32_t FallingKey(float value) {
   return ~rising;
 }
 
+// Keeps the `count` >= 1 smallest of many keys, in memory that does not grow with
+// how many come by: once it holds twice as many, the larger half goes.
+class BestKeys {
+ public:
+  explicit BestKeys(size_t count) : count_(count) { keys_.reserve(2 * count); }
+
+  void Add(uint64_t key) {
+    if (key >= bound_) return;
+    keys_.push_back(key);
+    if (keys_.size() == 2 * count_) Halve();
+  }
+
+  // Of all that were added.
+  std::span<const uint64_t> Sorted() {
+    if (keys_.size() > count_) Halve();
+    std::sort(keys_.begin(), keys_.end());
+    return keys_;
+  }
+
+ private:
+  void Halve() {
+    const auto end = keys_.begin() + static_cast<ptrdiff_t>(count_);
+    std::nth_element(keys_.begin(), end - 1, keys_.end());
+    bound_ = *(end - 1);
+    keys_.erase(end, keys_.end());
+  }
+
+  const size_t count_;
+  std::vector<uint64_t> keys_;
+  uint64_t bound_ = UINT64_MAX;  // keys from here on are none of the best
+};
+
 }  // namespace
 
 void CpuRowKernels::ForEachRow(int n,
@@ -50,12 +82,11 @@ int CpuRowKernels::LargestPerturbed(std::span<const float> logits, int first_id,
 
 void CpuRowKernels::Best(std::span<const float> logits, float temperature,
                          std::span<int32_t> out) const {
-  std::vector<uint64_t> keys(logits.size());
+  if (out.empty()) return;
+  BestKeys best(out.size());
   for (size_t i = 0; i < logits.size(); ++i)
-    keys[i] = uint64_t{FallingKey(logits[i] / temperature)} << 32 | i;
-  const auto end = keys.begin() + static_cast<ptrdiff_t>(out.size());
-  if (end != keys.end()) std::nth_element(keys.begin(), end, keys.end());
-  std::sort(keys.begin(), end);
+    best.Add(uint64_t{FallingKey(logits[i] / temperature)} << 32 | i);
+  const std::span<const uint64_t> keys = best.Sorted();
   for (size_t i = 0; i < out.size(); ++i)
     out[i] = static_cast<int32_t>(keys[i] & 0xffffffffu);
 }

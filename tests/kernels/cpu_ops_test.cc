@@ -224,5 +224,29 @@ TEST(CpuOpsTest, RowKernelsEqualTheirDefinition) {
   }
 }
 
+// The best of a large vocabulary, in orders that make the search drop much or
+// nothing of what it holds.
+TEST(CpuOpsTest, FindsTheBestOfMany) {
+  constexpr int kVocab = 20'000;
+  Random random(7);
+  std::vector<float> rising(kVocab), falling(kVocab), equal(kVocab, 1.5f);
+  for (int i = 0; i < kVocab; ++i) {
+    rising[i] = static_cast<float>(i) * 0.25f;
+    falling[i] = -rising[i];
+  }
+  std::vector<float> mixed = random.Normals(kVocab, 4.0f);
+  ThreadPool pool(1, false);
+  const CpuRowKernels got(*ChooseIsa("auto"), &pool);
+  const ReferenceRowKernels want;
+  for (const auto* logits : {&rising, &falling, &equal, &mixed}) {
+    for (const int best : {1, 20, 256}) {
+      std::vector<int32_t> x(best), y(best);
+      got.Best(*logits, 0.7f, x);
+      want.Best(*logits, 0.7f, y);
+      EXPECT_EQ(x, y);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace quatrain
