@@ -109,6 +109,8 @@ std::optional<WorkerOutcome> CoordinatorSession::Refused(
 }
 
 WorkerOutcome CoordinatorSession::Serve(const std::stop_token& stop) {
+  // At once, since this thread may be loading weights or waiting for a peer.
+  const std::stop_callback on_stop(stop, [this] { Leave(); });
   while (std::optional<Event> event = NextEvent(stop)) {
     if (!event->lost.ok()) return LostCoordinator(event->lost);
     if (!event->message.has_command()) continue;
@@ -116,7 +118,7 @@ WorkerOutcome CoordinatorSession::Serve(const std::stop_token& stop) {
     if (command.has_shutdown()) return ShutDown(command);
     Execute(command);
   }
-  return Leave();
+  return Ended(kWorkerStopped, absl::OkStatus());
 }
 
 WorkerOutcome CoordinatorSession::LostCoordinator(const absl::Status& status) {
@@ -137,22 +139,25 @@ WorkerOutcome CoordinatorSession::ShutDown(const Command& command) {
   return failure_;
 }
 
-WorkerOutcome CoordinatorSession::Leave() {
+// The coordinator hears of it before its group breaks.
+void CoordinatorSession::Leave() {
   leaving_ = true;
   client_.SendLeaving("the worker was asked to stop");
   client_.Flush(kFlushLimit);
-  WatchAbort();
-  pool_.Abort(absl::CancelledError("the worker stops"));
-  return Ended(kWorkerStopped, absl::OkStatus());
+  AbortNow(absl::CancelledError("the worker stops"));
 }
 
 void CoordinatorSession::Execute(const Command& command) {
   internal::v1::Reply reply;
   absl::Status status = CheckEpoch(command);
   if (status.ok()) status = Dispatch(command, &reply);
-  if (!status.ok()) spdlog::error("{}", std::string(status.message()));
+  // Who interrupts knows why; nothing is wrong with the command.
+  const bool cut_short = !status.ok() && interrupted();
+  if (!status.ok())
+    spdlog::log(cut_short ? spdlog::level::debug : spdlog::level::err, "{}",
+                std::string(status.message()));
   // The end of the epoch follows a failure; it does not undo it.
-  if (!command.has_abort_communicators())
+  if (!cut_short && !command.has_abort_communicators())
     failure_ = Ended(ExitOf(command, status), status);
   Answer(command, status, std::move(reply));
   SampleMemory();
@@ -174,7 +179,8 @@ absl::Status CoordinatorSession::Dispatch(const Command& command,
     case Command::kPlanShard:
       return pool_.PlanShard(command.plan_shard(), reply);
     case Command::kLoadShard:
-      return pool_.LoadShard(ProgressOf(command), reply);
+      return pool_.LoadShard(
+          ProgressOf(command), [this] { return interrupted(); }, reply);
     case Command::kInitCommunicators:
       return InitCommunicators(command.init_communicators());
     case Command::kAllocateKvCache:

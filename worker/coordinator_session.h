@@ -48,7 +48,6 @@ class CoordinatorSession {
   WorkerOutcome Serve(const std::stop_token& stop);
   WorkerOutcome LostCoordinator(const absl::Status& status);
   WorkerOutcome ShutDown(const internal::v1::Command& command);
-  WorkerOutcome Leave();
   void Execute(const internal::v1::Command& command);
   absl::Status CheckEpoch(const internal::v1::Command& command);
   absl::Status Dispatch(const internal::v1::Command& command,
@@ -65,8 +64,11 @@ class CoordinatorSession {
   void OnLost(const absl::Status& status);
 
   // On any.
+  void Leave();
   void AbortNow(const absl::Status& reason);
   void WatchAbort();
+  // Whatever a command waits for or reads, it is not wanted any more.
+  bool interrupted() const { return abort_deadline_ns_ != 0; }
   void SampleMemory();
 
   // On the thread of beats.

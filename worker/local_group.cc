@@ -70,7 +70,7 @@ absl::Status LocalGroup::StartRanks() {
   const CommunicatorOptions options =
       CommunicatorOptionsOf(model_.config, settings_);
   RETURN_IF_ERROR(ForEachRank(ranks_, [&](Rank& rank) -> absl::Status {
-    RETURN_IF_ERROR(rank.Load([](int64_t) {}));
+    RETURN_IF_ERROR(rank.Load({}));
     return rank.AllocateKvCache(num_blocks_);
   }));
   RETURN_IF_ERROR(ForEachRank(ranks_, [&](Rank& rank) {

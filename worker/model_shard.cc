@@ -1,5 +1,7 @@
 #include "worker/model_shard.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -7,21 +9,49 @@
 namespace quatrain {
 namespace {
 
+// Rows read between two looks at whether to go on: few enough that a slow disk
+// delivers them within a fraction of a second.
+constexpr int kRowsPerLook = 256;
+
 // Hands a slice of the checkpoint to the backend, which knows no models.
 class SliceReader final : public WeightReader {
  public:
-  explicit SliceReader(const LinearSlice* slice) : slice_(slice) {}
+  SliceReader(const LinearSlice* slice, const LoadWatch* watch)
+      : slice_(slice), watch_(watch) {}
 
   absl::Status ReadInt4(int begin, int end, uint8_t* q, uint8_t* z,
                         float* s) const override {
-    return slice_->ReadInt4(begin, end, q, z, s);
+    return InPieces(begin, end, [&](int first, int last) {
+      const size_t before = static_cast<size_t>(first - begin);
+      const size_t blocks = before * slice_->num_blocks();
+      return slice_->ReadInt4(first, last, q + before * slice_->num_cols(),
+                              z + blocks, s + blocks);
+    });
   }
   absl::Status ReadDense(int begin, int end, void* out) const override {
-    return slice_->ReadDense(begin, end, out);
+    const size_t row_bytes =
+        static_cast<size_t>(slice_->num_cols()) * SizeOf(slice_->dtype());
+    return InPieces(begin, end, [&](int first, int last) {
+      return slice_->ReadDense(
+          first, last,
+          static_cast<std::byte*>(out) +
+              static_cast<size_t>(first - begin) * row_bytes);
+    });
   }
 
  private:
+  template <typename Read>
+  absl::Status InPieces(int begin, int end, Read read) const {
+    for (int first = begin; first < end; first += kRowsPerLook) {
+      if (watch_->cancelled && watch_->cancelled())
+        return absl::CancelledError("the loading of weights was interrupted");
+      RETURN_IF_ERROR(read(first, std::min(end, first + kRowsPerLook)));
+    }
+    return absl::OkStatus();
+  }
+
   const LinearSlice* slice_;
+  const LoadWatch* watch_;
 };
 
 // The bias of a row-parallel linear is added after the sum, once.
@@ -41,8 +71,8 @@ LogicalPart PartOf(const LinearSlice& slice, const WeightReader* reader) {
 
 class ShardLoader {
  public:
-  ShardLoader(Backend& backend, const std::function<void(int64_t)>& progress)
-      : backend_(backend), progress_(progress) {}
+  ShardLoader(Backend& backend, const LoadWatch& watch)
+      : backend_(backend), watch_(watch) {}
 
   absl::StatusOr<std::unique_ptr<Linear>> Pack(const LinearSources& sources) {
     std::vector<SliceReader> readers;
@@ -50,7 +80,7 @@ class ShardLoader {
     LogicalLinear logical;
     logical.cols = sources.cols();
     for (const LinearSlice& slice : sources.parts) {
-      readers.emplace_back(&slice);
+      readers.emplace_back(&slice, &watch_);
       logical.parts.push_back(PartOf(slice, &readers.back()));
     }
     if (!BiasFollowsSum(sources.role)) logical.bias = sources.StackedBias();
@@ -58,7 +88,7 @@ class ShardLoader {
                      backend_.PackLinear(logical, sources.role));
     for (const LinearSlice& slice : sources.parts) slice.DropPages();
     done_bytes_ += sources.stored_bytes();
-    progress_(done_bytes_);
+    if (watch_.progress) watch_.progress(done_bytes_);
     return packed;
   }
 
@@ -77,16 +107,15 @@ class ShardLoader {
 
  private:
   Backend& backend_;
-  const std::function<void(int64_t)>& progress_;
+  const LoadWatch& watch_;
   int64_t done_bytes_ = 0;
 };
 
 }  // namespace
 
-absl::StatusOr<ModelShard> LoadShard(
-    const ShardSources& sources, Backend& backend,
-    const std::function<void(int64_t done_bytes)>& progress) {
-  ShardLoader loader(backend, progress);
+absl::StatusOr<ModelShard> LoadShard(const ShardSources& sources,
+                                     Backend& backend, const LoadWatch& watch) {
+  ShardLoader loader(backend, watch);
   ModelShard shard;
   shard.shard = sources.shard;
   shard.final_norm = sources.final_norm;

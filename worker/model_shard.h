@@ -33,12 +33,19 @@ struct ModelShard {
   }
 };
 
+// Who looks on while weights are read. Either may be empty.
+struct LoadWatch {
+  // Hears the bytes of the checkpoint done so far.
+  std::function<void(int64_t done_bytes)> progress;
+  // Asked before every few rows, by several threads at once: the load ends,
+  // with Cancelled, once it says yes.
+  std::function<bool()> cancelled;
+};
+
 // Packs every linear of `sources` in order, dropping the mapped pages of each
-// once it is packed, so that two copies of the model never exist. `progress`
-// hears the bytes of the checkpoint done so far. Fails with the reader's or the
-// backend's status.
-absl::StatusOr<ModelShard> LoadShard(
-    const ShardSources& sources, Backend& backend,
-    const std::function<void(int64_t done_bytes)>& progress);
+// once it is packed, so that two copies of the model never exist. Fails with
+// the reader's or the backend's status.
+absl::StatusOr<ModelShard> LoadShard(const ShardSources& sources,
+                                     Backend& backend, const LoadWatch& watch);
 
 }  // namespace quatrain

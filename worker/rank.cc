@@ -37,15 +37,17 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Plan(const Model& model,
   return rank;
 }
 
-absl::Status Rank::Load(
-    const std::function<void(int64_t done_bytes)>& progress) {
+absl::Status Rank::Load(const LoadWatch& watch) {
+  // What a load before this one left belongs to the old backend's memory.
+  weights_.reset();
+  buffers_.reset();
   const ActivationShape shape = ActivationShape::Of(
       model_.config, sources_.shard, settings_.max_num_batched_tokens);
   ASSIGN_OR_RETURN(backend_,
                    MakeBackend(settings_, shape, plan_.device_bytes()));
   ASSIGN_OR_RETURN(buffers_,
                    AllocateActivationBuffers(shape, backend_->memory()));
-  absl::StatusOr<ModelShard> weights = LoadShard(sources_, *backend_, progress);
+  absl::StatusOr<ModelShard> weights = LoadShard(sources_, *backend_, watch);
   // What a tensor holds is no argument of anybody: the file is damaged.
   if (absl::IsInvalidArgument(weights.status()))
     return absl::DataLossError(weights.status().message());

@@ -43,8 +43,9 @@ class Rank {
   int rank() const { return plan_.rank; }
   int64_t stored_bytes() const { return sources_.stored_bytes(); }
 
-  // Makes the backend and packs the weights.
-  absl::Status Load(const std::function<void(int64_t done_bytes)>& progress);
+  // Makes the backend and packs the weights. May be called again when it failed
+  // or was cancelled.
+  absl::Status Load(const LoadWatch& watch);
   int64_t weights_bytes() const;  // as allocated
 
   // Forms the communicators; all ranks of the group at about the same time. May

@@ -137,6 +137,7 @@ absl::Status RankPool::PlanShard(const internal::v1::PlanShard& command,
 }
 
 absl::Status RankPool::LoadShard(const OnProgress& progress,
+                                 const std::function<bool()>& cancelled,
                                  internal::v1::Reply* reply) {
   if (ranks_.empty()) return NotYet("LoadShard", "PlanShard");
   const auto start = std::chrono::steady_clock::now();
@@ -144,7 +145,9 @@ absl::Status RankPool::LoadShard(const OnProgress& progress,
     RETURN_IF_ERROR(ForEachRank(ranks_, [&](Rank& rank) {
       const int64_t total = rank.stored_bytes();
       return rank.Load(
-          [&, total](int64_t done) { progress(rank.rank(), done, total); });
+          {.progress =
+               [&, total](int64_t done) { progress(rank.rank(), done, total); },
+           .cancelled = cancelled});
     }));
     loaded_ = true;
   }

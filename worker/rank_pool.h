@@ -32,7 +32,9 @@ class RankPool {
   absl::Status PlanShard(const internal::v1::PlanShard& command,
                          internal::v1::Reply* reply);
   using OnProgress = std::function<void(int rank, int64_t done, int64_t total)>;
+  // Cancelled, soon after `cancelled` begins to say yes.
   absl::Status LoadShard(const OnProgress& progress,
+                         const std::function<bool()>& cancelled,
                          internal::v1::Reply* reply);
   absl::Status InitCommunicators(const internal::v1::InitCommunicators& command,
                                  const std::string& data_host);

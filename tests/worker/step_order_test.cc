@@ -350,7 +350,7 @@ TEST_P(StepOrderOfRanksTest, RanksFollowTheTable) {
     const auto backend = MakeBackend(settings, shape, int64_t{1} << 30);
     ASSERT_TRUE(backend.ok()) << backend.status();
     const auto buffers = AllocateActivationBuffers(shape, (*backend)->memory());
-    const auto weights = LoadShard(*sources, **backend, [](int64_t) {});
+    const auto weights = LoadShard(*sources, **backend, {});
     const auto kv =
         KvCache::Create(KvSpecsOf(model->config, shards[r], settings.kv_dtype),
                         8, settings.block_size, (*backend)->memory());

@@ -3,8 +3,6 @@
 
 #include "worker/worker_process.h"
 
-#include <functional>
-#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -13,126 +11,23 @@
 #include "base/logging.h"
 #include "base/version.h"
 #include "gmock/gmock.h"
-#include "grpcpp/security/server_credentials.h"
-#include "grpcpp/server.h"
-#include "grpcpp/server_builder.h"
 #include "gtest/gtest.h"
-#include "quatrain/internal/v1/group.grpc.pb.h"
 #include "tests/worker/local_prompts.h"
+#include "tests/worker/scripted_coordinator.h"
 
 namespace quatrain {
 namespace {
 
-using internal::v1::Beat;
 using internal::v1::Command;
-using internal::v1::CoordinatorMessage;
 using internal::v1::Reply;
 using internal::v1::StepPlan;
 using internal::v1::StepResult;
 using internal::v1::WorkerMessage;
 using testing::HasSubstr;
+using ControlStream = ScriptedCoordinator::ControlStream;
 
-constexpr uint64_t kEpoch = 9;
+constexpr uint64_t kEpoch = ScriptedCoordinator::kEpoch;
 const bool kLogging = StartLogging("off", "test").ok();
-
-using ControlStream =
-    grpc::ServerReaderWriter<CoordinatorMessage, WorkerMessage>;
-using PlanStream = grpc::ServerReaderWriter<StepPlan, StepResult>;
-
-// Answers a worker by a script; one worker at a time.
-class ScriptedCoordinator final : public internal::v1::GroupService::Service {
- public:
-  // The script talks over the control stream after Hello was read; when it
-  // returns, the stream ends.
-  using Script = std::function<void(ScriptedCoordinator&, ControlStream&)>;
-
-  explicit ScriptedCoordinator(Script script) : script_(std::move(script)) {
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                             &port_);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-  }
-  ~ScriptedCoordinator() override {
-    server_->Shutdown(std::chrono::system_clock::now() +
-                      std::chrono::milliseconds(100));
-  }
-
-  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
-  const internal::v1::Hello& hello() const { return hello_; }
-
-  grpc::Status Attach(grpc::ServerContext*, ControlStream* stream) override {
-    WorkerMessage first;
-    if (!stream->Read(&first)) return grpc::Status::OK;
-    hello_ = first.hello();
-    script_(*this, *stream);
-    return grpc::Status::OK;
-  }
-  grpc::Status Execute(grpc::ServerContext*, PlanStream* stream) override {
-    StepResult result;
-    if (!stream->Read(&result)) return grpc::Status::OK;
-    StepPlan plan;
-    while (std::optional<StepPlan> next = plans_.Pop()) {
-      stream->Write(*next);
-      if (!stream->Read(&result)) break;
-      results_.Push(result);
-    }
-    return grpc::Status::OK;
-  }
-  grpc::Status Heartbeat(
-      grpc::ServerContext*,
-      grpc::ServerReaderWriter<Beat, Beat>* stream) override {
-    Beat beat;
-    while (stream->Read(&beat)) stream->Write(Beat());
-    return grpc::Status::OK;
-  }
-
-  // For scripts.
-  static void Welcome(ControlStream& stream) {
-    CoordinatorMessage message;
-    message.mutable_welcome()->set_epoch(kEpoch);
-    stream.Write(message);
-  }
-  static void Refuse(ControlStream& stream, absl::StatusCode code) {
-    CoordinatorMessage message;
-    message.mutable_refusal()->set_code(static_cast<uint32_t>(code));
-    message.mutable_refusal()->set_message("you may not");
-    message.mutable_refusal()->set_do_not_retry(true);
-    stream.Write(message);
-  }
-  Reply Do(ControlStream& stream, Command command, uint64_t epoch = kEpoch) {
-    command.set_command_id(++commands_);
-    command.set_epoch(epoch);
-    CoordinatorMessage message;
-    *message.mutable_command() = command;
-    stream.Write(message);
-    WorkerMessage answer;
-    while (stream.Read(&answer))
-      if (answer.has_reply() && answer.reply().command_id() == commands_)
-        return answer.reply();
-    ADD_FAILURE() << "no reply to command " << commands_;
-    return {};
-  }
-  void Shutdown(ControlStream& stream) {
-    Command command;
-    command.mutable_shutdown()->set_reason("the test ends");
-    Do(stream, command);
-  }
-  StepResult Execute(const StepPlan& plan) {
-    plans_.Push(plan);
-    return results_.Pop().value_or(StepResult());
-  }
-  void ClosePlans() { plans_.Close(); }
-
- private:
-  const Script script_;
-  internal::v1::Hello hello_;
-  uint64_t commands_ = 0;
-  BoundedQueue<StepPlan> plans_{8};
-  BoundedQueue<StepResult> results_{8};
-  int port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
-};
 
 WorkerOptions Options(const std::string& address,
                       const std::string& max_memory = "cpu=128MiB") {
@@ -146,28 +41,6 @@ WorkerOutcome RunAgainst(const ScriptedCoordinator::Script& script,
                          const std::string& max_memory = "cpu=128MiB") {
   ScriptedCoordinator coordinator(script);
   return RunWorker(Options(coordinator.address(), max_memory), {});
-}
-
-Command PlanOneRank() {
-  Command command;
-  internal::v1::PlanShard* plan = command.mutable_plan_shard();
-  plan->add_places();
-  internal::v1::EngineConfig* config = plan->mutable_config();
-  internal::v1::Stage* stage = config->mutable_layout()->add_stages();
-  stage->set_layer_end(8);
-  stage->add_shares(1);
-  config->set_block_size(16);
-  config->set_max_num_seqs(4);
-  config->set_max_num_batched_tokens(64);
-  config->set_max_model_len(128);
-  config->set_kv_cache_dtype("f16");
-  config->set_activations("exact");
-  config->set_backend("cpu");
-  config->set_isa("auto");
-  config->set_num_micro_batches(1);
-  config->set_plans_in_flight(2);
-  config->set_ranks_on_host(1);
-  return command;
 }
 
 void ExpectOk(const Reply& reply) {
@@ -187,7 +60,7 @@ TEST(WorkerProcessTest, ServesAPlan) {
         ASSERT_EQ(coordinator.hello().devices_size(), 1);
         EXPECT_EQ(coordinator.hello().devices(0).limit_bytes(), 128 << 20);
         ScriptedCoordinator::Welcome(stream);
-        const Reply planned = coordinator.Do(stream, PlanOneRank());
+        const Reply planned = coordinator.Do(stream, PlanOneRank(8));
         ExpectOk(planned);
         ASSERT_EQ(planned.shard_plans_size(), 1);
         EXPECT_GT(planned.shard_plans(0).num_blocks(), 8);
@@ -230,10 +103,10 @@ TEST(WorkerProcessTest, RefusesCommandsThatMakeNoSense) {
         EXPECT_EQ(code({}, kEpoch), absl::StatusCode::kUnimplemented);
         EXPECT_EQ(code(load, kEpoch), absl::StatusCode::kFailedPrecondition);
         EXPECT_EQ(code(load, 1), absl::StatusCode::kFailedPrecondition);
-        Command bad = PlanOneRank();
+        Command bad = PlanOneRank(8);
         bad.mutable_plan_shard()->mutable_config()->set_isa("mmx");
         EXPECT_EQ(code(bad, kEpoch), absl::StatusCode::kInvalidArgument);
-        bad = PlanOneRank();
+        bad = PlanOneRank(8);
         bad.mutable_plan_shard()->mutable_places(0)->set_device(1);
         EXPECT_EQ(code(bad, kEpoch), absl::StatusCode::kInvalidArgument);
         coordinator.Shutdown(stream);
@@ -246,7 +119,7 @@ TEST(WorkerProcessTest, SaysThatItDoesNotFit) {
   const WorkerOutcome outcome = RunAgainst(
       [](ScriptedCoordinator& coordinator, ControlStream& stream) {
         ScriptedCoordinator::Welcome(stream);
-        const Reply reply = coordinator.Do(stream, PlanOneRank());
+        const Reply reply = coordinator.Do(stream, PlanOneRank(8));
         EXPECT_EQ(static_cast<absl::StatusCode>(reply.code()),
                   absl::StatusCode::kResourceExhausted);
         EXPECT_THAT(reply.message(), HasSubstr("does not fit: rank 0"));
@@ -280,7 +153,7 @@ TEST(WorkerProcessTest, EndsWhenTheCoordinatorGoesAway) {
   const WorkerOutcome outcome =
       RunAgainst([](ScriptedCoordinator& coordinator, ControlStream& stream) {
         ScriptedCoordinator::Welcome(stream);
-        ExpectOk(coordinator.Do(stream, PlanOneRank()));
+        ExpectOk(coordinator.Do(stream, PlanOneRank(8)));
         coordinator.ClosePlans();
       });
   EXPECT_EQ(outcome.code, kWorkerLostPeer);
