@@ -29,6 +29,7 @@ std::optional<size_t> ShortestPrefix(const SamplingSetup& setup,
 float LogSumExpOf(const SamplingSetup& setup,
                   std::span<const Candidate> sorted) {
   std::vector<float> values;
+  values.reserve(sorted.size());
   for (const Candidate& candidate : sorted)
     values.push_back(candidate.logit / setup.temperature);
   return MergeLogSumExp(values);

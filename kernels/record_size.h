@@ -7,10 +7,10 @@
 
 namespace quatrain {
 
-// How many bytes the CPU backend allocates for what it packs. Pure functions,
-// used by the allocator and by the budget, so that the plan is exact. The
-// reference backend has the same KV size and no scratch; its weights take
-// twice the memory.
+// How many bytes the CPU backend allocates: for what it packs, and for what its
+// operations hold while they run. Pure functions, used by the allocator and by
+// the budget, so that the plan is exact. The reference backend has the same KV
+// size and a scratch of its own; its weights take twice the memory.
 
 // One int4 part: `rows` outputs over blocks ending at block_ends.
 int64_t Int4RecordBytes(int rows, std::span<const int> block_ends);
@@ -26,5 +26,35 @@ int64_t KvLayerBytes(int num_blocks, int block_size, int num_kv_heads,
 // tokens. max_width: the widest input of a linear or output of a gate_up linear
 // of this rank, in elements; threads: of the backend's pool.
 int64_t ScratchBytes(int max_tokens, int max_width, int threads);
+
+// The same for the reference backend: what its largest operation holds.
+struct ReferenceShape {
+  int max_tokens = 0;
+  int hidden_size = 0;
+  int max_width = 0;  // of a linear's input or output
+  int max_context = 0;
+  int head_dim = 0;
+};
+int64_t ReferenceScratchBytes(const ReferenceShape& shape);
+
+// Outputs that are read together while a linear is packed: neighbours share the
+// lines of the file.
+inline constexpr int kPackRows = 64;
+
+// What packing one part holds for a moment, on all threads together: rows in
+// logical form. An embedding is copied as it is and needs none.
+int64_t Int4PackBytes(int cols, int num_blocks, int threads);
+int64_t DensePackBytes(int cols, DType dtype, int threads);
+
+// What sampling `rows` rows at a time holds on one rank: what the ranks tell
+// each other, the search for the best, and one row gathered whole.
+struct SampleShape {
+  int rows = 0;
+  int ids = 0;  // of the vocabulary, on this rank
+  int vocab_size = 0;
+  int group_size = 1;
+  int threads = 1;
+};
+int64_t SampleBytes(const SampleShape& shape);
 
 }  // namespace quatrain

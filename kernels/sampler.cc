@@ -287,6 +287,7 @@ std::optional<Candidate> Sampling::DrawFromWholeRow(int row) {
 
   const LogitsRow& wanted = rows_[row];
   std::vector<Candidate> candidates;
+  candidates.reserve(all.size());
   for (int id = 0; id < vocab_.vocab_size; ++id)
     candidates.push_back({id, all[id]});
   SortCandidates(wanted.sampling.temperature, candidates);

@@ -7,6 +7,8 @@
 
 namespace quatrain {
 
+inline constexpr int kMaxTopLogprobs = 20;
+
 // How one sequence draws its tokens; fixed from its admission to its end.
 struct SamplingSetup {
   float temperature = 1.0f;  // 0 = greedy, else 0.01..100
@@ -15,7 +17,7 @@ struct SamplingSetup {
   uint64_t seed = 0;
   uint32_t choice = 0;    // index among the request's choices
   bool logprobs = false;  // of the chosen token
-  int top_logprobs = 0;   // 0..20, implies logprobs
+  int top_logprobs = 0;   // 0..kMaxTopLogprobs, implies logprobs
 };
 
 // Which of a chunk's tokens go through the head.
@@ -41,7 +43,7 @@ struct ChunkDelta {
   // With kAll: what follows the chunk's last token in the prompt, -1 if the
   // prompt ends there.
   int32_t next_prompt_token = -1;
-  int prompt_top_logprobs = 0;  // with kAll: 0..20
+  int prompt_top_logprobs = 0;  // with kAll: 0..kMaxTopLogprobs
 };
 
 // A slot's sample of an earlier step, known only now.

@@ -11,8 +11,6 @@ namespace {
 using internal::v1::Chunk;
 using internal::v1::StepPlan;
 
-constexpr int kMaxTopLogprobs = 20;
-
 template <typename... Parts>
 absl::Status Invalid(const Parts&... parts) {
   return absl::InvalidArgumentError(absl::StrCat(parts...));

@@ -13,9 +13,6 @@
 namespace quatrain {
 namespace {
 
-// Outputs that are read from the file together: neighbours share its lines.
-constexpr int kReadRows = 64;
-
 // Collects the first error and the largest scale of several threads.
 class PackResult {
  public:
@@ -82,14 +79,14 @@ absl::Status PackInt4Tiles(const LogicalPart& logical, int cols,
                            const BlockList& list, int64_t begin, int64_t end,
                            CpuPart& part, float& max_scale) {
   const int blocks = list.num_blocks();
-  Int4Rows rows{std::vector<uint8_t>(size_t{kReadRows} * cols),
-                std::vector<uint8_t>(size_t{kReadRows} * blocks),
-                std::vector<float>(size_t{kReadRows} * blocks)};
+  Int4Rows rows{std::vector<uint8_t>(size_t{kPackRows} * cols),
+                std::vector<uint8_t>(size_t{kPackRows} * blocks),
+                std::vector<float>(size_t{kPackRows} * blocks)};
   const int last =
       static_cast<int>(std::min<int64_t>(end * kTileRows, part.rows));
   for (int first = static_cast<int>(begin) * kTileRows; first < last;
-       first += kReadRows) {
-    const int count = std::min(kReadRows, last - first);
+       first += kPackRows) {
+    const int count = std::min(kPackRows, last - first);
     RETURN_IF_ERROR(logical.reader->ReadInt4(
         first, first + count, rows.q.data(), rows.z.data(), rows.s.data()));
     for (int i = 0; i < count; ++i) {

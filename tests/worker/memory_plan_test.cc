@@ -4,7 +4,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kernels/record_size.h"
 #include "tests/worker/local_prompts.h"
+#include "worker/batch_builder.h"
 #include "worker/rank.h"
 
 namespace quatrain {
@@ -74,6 +76,50 @@ TEST(MemoryPlanTest, WeightsAreExact) {
     EXPECT_EQ(used["kv"],
               KvCacheBytes(plan.kv, (*group)->num_blocks(), plan.block_size));
   }
+}
+
+// What the runtime term grows by for a step of more tokens.
+int64_t GrowthOf(int rank, int tokens) {
+  EngineSettings small = Settings(1, 2), large = Settings(1, 2);
+  large.max_num_batched_tokens = small.max_num_batched_tokens + tokens;
+  return Term(PlanOf(large, rank, 64 * kMiB), "runtime") -
+         Term(PlanOf(small, rank, 64 * kMiB), "runtime");
+}
+
+// Every token of a step may be scored with all the best: the results are held
+// as sampled, as a message and as bytes.
+TEST(MemoryPlanTest, TheLastStageHoldsResults) {
+  constexpr int kTokens = 1000;
+  const TokenLogprob logprob{.token_id = 100'000, .logprob = -3, .rank = 9};
+  std::vector<SampledRow> sampled(kTokens);
+  for (SampledRow& row : sampled) {
+    row.logprob = logprob;
+    for (int i = 0; i < kMaxTopLogprobs; ++i)
+      row.top_logprobs.push_back(logprob);
+  }
+  internal::v1::StepResult result;
+  EncodeRows(std::vector<LogitsRow>(kTokens), sampled, &result);
+  int64_t held = static_cast<int64_t>(result.SpaceUsedLong()) +
+                 2 * static_cast<int64_t>(result.ByteSizeLong());
+  for (const SampledRow& row : sampled)
+    held += static_cast<int64_t>(sizeof(row) + row.top_logprobs.capacity() *
+                                                   sizeof(TokenLogprob));
+  const int64_t planned = GrowthOf(1, kTokens) - GrowthOf(0, kTokens);
+  EXPECT_GE(planned, held);
+  EXPECT_LE(planned, 2 * held);
+}
+
+// The widest linear of the model has 768 inputs; candidates are 256, in pairs.
+TEST(MemoryPlanTest, EveryThreadPacksAndSamples) {
+  const auto runtime = [](int threads, const std::string& backend) {
+    EngineSettings settings = Settings(1, 1);
+    settings.threads = threads;
+    settings.backend = backend;
+    return Term(PlanOf(settings, 0, 64 * kMiB), "runtime");
+  };
+  EXPECT_GE(runtime(9, "cpu") - runtime(8, "cpu"),
+            Int4PackBytes(768, 6, 1) + 2 * 256 * 8);
+  EXPECT_EQ(runtime(9, "reference"), runtime(8, "reference") + 4096 + 64);
 }
 
 }  // namespace
