@@ -1,10 +1,12 @@
 """Starts coordinators and workers as real processes on loopback, and talks to
 them with stock gRPC clients whose code is generated here from our protos."""
+import atexit
 import contextlib
 import importlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +25,7 @@ def generate_protos():
     from grpc_tools import protoc
 
     out = tempfile.mkdtemp(prefix="quatrain-protos-")
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
     include = importlib.resources.files("grpc_tools") / "_proto"
     protos = ["google/rpc/error_details.proto", "google/rpc/status.proto"]
     protos += [f"quatrain/v1/{n}.proto" for n in ("inference", "model", "admin")]
@@ -55,13 +58,23 @@ def anonymous_bytes(pid):
 
 
 class Cluster:
-    """One coordinator and its workers. Use with `with`."""
+    """One coordinator and its workers. Use with `with`: its folder goes with it, unless
+    the block fails; then the logs are printed and stay."""
 
     def __init__(self, model=TALES, workers=1, ranks=1, coordinator_flags=(), worker_flags=(),
                  max_memory="cpu=1GiB", ready=True, start_timeout=120):
         self.logs = pathlib.Path(tempfile.mkdtemp(prefix="quatrain-e2e-"))
         self.stack = contextlib.ExitStack()
         self.workers = []
+        try:
+            self.launch(model, workers, ranks, coordinator_flags, worker_flags, max_memory, ready,
+                        start_timeout)
+        except BaseException:
+            self.close(failed=True)
+            raise
+
+    def launch(self, model, workers, ranks, coordinator_flags, worker_flags, max_memory, ready,
+               start_timeout):
         ports = self.logs / "ports.json"
         self.coordinator = self.start("coordinator", [
             "coordinator", model, "--port", "0", "--internal-port", "0", "--ports-file", str(ports),
@@ -80,8 +93,9 @@ class Cluster:
             self.wait_ready(deadline)
 
     def start(self, name, arguments):
-        log = open(self.logs / f"{name}.log", "wb")
-        process = subprocess.Popen([QUATRAIN, *arguments], stdout=log, stderr=subprocess.STDOUT)
+        with open(self.logs / f"{name}.log", "wb") as log:
+            process = subprocess.Popen([QUATRAIN, *arguments], stdout=log,
+                                       stderr=subprocess.STDOUT)
         self.stack.callback(self.end, process)
         return process
 
@@ -127,8 +141,16 @@ class Cluster:
         self.models = model_pb2_grpc.ModelServiceStub(self.channel)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        self.close(failed=kind is not None)
+
+    def close(self, failed):
         self.stack.close()
+        if not failed:
+            shutil.rmtree(self.logs, ignore_errors=True)
+            return
+        print(self.all_logs())
+        print(f"kept: {self.logs}")
 
 
 def request(prompt, max_tokens=32, temperature=0.0, **fields):

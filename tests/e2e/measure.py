@@ -26,9 +26,11 @@ CONFIG = {
     "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2, "torch_dtype": "float16"}
 
 
-def make_model(folder):
+def make_model(folder, **changes):
+    """A random checkpoint of CONFIG with `changes`; about 300 MB as it is."""
     spec = pathlib.Path(folder, "spec.json")
-    spec.write_text(json.dumps({"config": CONFIG, "seed": 5, "tokenizer_folder": TALES}))
+    spec.write_text(json.dumps({"config": CONFIG | changes, "seed": 5,
+                                "tokenizer_folder": TALES}))
     maker = ROOT / "build/release/tests/support/make_random_checkpoint"
     subprocess.run([maker, spec, f"{folder}/model"], check=True)
     size = pathlib.Path(folder, "model", "model.safetensors").stat().st_size
