@@ -1,16 +1,12 @@
 #include "coordinator/group_life.h"
 
-#include <algorithm>
 #include <atomic>
-#include <limits>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "base/byte_size.h"
-#include "base/check.h"
 #include "base/logging.h"
 #include "base/status_macros.h"
 
@@ -46,7 +42,9 @@ GroupLife::GroupLife(WorkerGroup* group)
       options_(group->options_),
       registry_(group->registry_),
       loop_(*group->loop_),
-      members_(&registry_, options_.worker_timeout) {}
+      members_(&registry_, options_.worker_timeout),
+      control_(options_.epoch, &registry_, &members_, &loop_,
+               [group] { return group->StopGrace().has_value(); }) {}
 
 absl::Status GroupLife::Run() {
   absl::Status status = Form();
@@ -70,29 +68,33 @@ absl::Status GroupLife::Form() {
   loop_.SetState(EnginePhase::kLoading, "connecting ranks");
   RETURN_IF_ERROR(Connect());
   RETURN_IF_ERROR(
-      Command("AllocateKvCache", options_.load_timeout,
-              [this](const GroupMember&, pb::Command* command) {
-                command->mutable_allocate_kv_cache()->set_num_blocks(
-                    num_blocks_);
-              })
+      control_
+          .Command("AllocateKvCache", options_.load_timeout,
+                   [this](const GroupMember&, pb::Command* command) {
+                     command->mutable_allocate_kv_cache()->set_num_blocks(
+                         num_blocks_);
+                   })
           .status());
   loop_.SetState(EnginePhase::kLoading, "warming up");
-  RETURN_IF_ERROR(Command("Warmup", options_.warmup_timeout,
-                          [](const GroupMember&, pb::Command* command) {
-                            command->mutable_warmup();
-                          })
+  RETURN_IF_ERROR(control_
+                      .Command("Warmup", options_.warmup_timeout,
+                               [](const GroupMember&, pb::Command* command) {
+                                 command->mutable_warmup();
+                               })
                       .status());
   return StartLoop();
 }
 
 absl::Status GroupLife::WaitForWorkers() {
-  const absl::Time deadline = absl::Now() + options_.attach_timeout;
+  const SteadyTime deadline = SteadyTime::Now() + options_.attach_timeout;
   std::string told;
   while (true) {
     std::vector<WorkerView> workers = registry_.Workers();
     if (IsComplete(workers)) {
       registry_.CloseDoor("its group is formed already");
       members_.Set(PlaceRanks(options_.layout, workers));
+      for (const GroupMember& member : members_.all())
+        registry_.SetRanks(member.key, RanksOf(member));
       return absl::OkStatus();
     }
     const std::string missing = WhoIsMissing(workers);
@@ -102,7 +104,8 @@ absl::Status GroupLife::WaitForWorkers() {
     }
     told = missing;
     if (group_.StopGrace()) return absl::CancelledError("stopped");
-    if (absl::Now() >= deadline) return absl::DeadlineExceededError(missing);
+    if (SteadyTime::Now() >= deadline)
+      return absl::DeadlineExceededError(missing);
     registry_.NextEvent(kPoll);
   }
 }
@@ -125,13 +128,13 @@ std::string GroupLife::WhoIsMissing(
 absl::Status GroupLife::PlanShards() {
   ASSIGN_OR_RETURN(
       const std::vector<pb::Reply> replies,
-      Command("PlanShard", options_.plan_timeout,
-              [this](const GroupMember& member, pb::Command* command) {
-                pb::PlanShard* plan = command->mutable_plan_shard();
-                *plan->mutable_config() = ConfigFor(member);
-                for (const pb::RankPlace& place : member.places)
-                  *plan->add_places() = place;
-              }));
+      control_.Command("PlanShard", options_.plan_timeout,
+                       [this](const GroupMember& member, pb::Command* command) {
+                         pb::PlanShard* plan = command->mutable_plan_shard();
+                         *plan->mutable_config() = ConfigFor(member);
+                         for (const pb::RankPlace& place : member.places)
+                           *plan->add_places() = place;
+                       }));
   const int num_ranks = options_.layout.num_ranks();
   ASSIGN_OR_RETURN(const std::vector<RankBudget> budgets,
                    CollectBudgets(members_.all(), replies, num_ranks));
@@ -184,11 +187,12 @@ pb::EngineConfig GroupLife::ConfigFor(const GroupMember& member) const {
 }
 
 absl::Status GroupLife::LoadShards() {
-  ASSIGN_OR_RETURN(const std::vector<pb::Reply> replies,
-                   Command("LoadShard", options_.load_timeout,
-                           [](const GroupMember&, pb::Command* command) {
-                             command->mutable_load_shard();
-                           }));
+  ASSIGN_OR_RETURN(
+      const std::vector<pb::Reply> replies,
+      control_.Command("LoadShard", options_.load_timeout,
+                       [](const GroupMember&, pb::Command* command) {
+                         command->mutable_load_shard();
+                       }));
   for (const pb::Reply& reply : replies) {
     for (const pb::ShardReport& shard : reply.shards())
       spdlog::info("rank {} loaded {} in {:.1f} s", shard.rank(),
@@ -224,8 +228,9 @@ absl::Status GroupLife::ConnectOnce(int attempt) {
       }
     }
   };
-  return Command("InitCommunicators", timeout + absl::Seconds(5), build,
-                 /*patient=*/true)
+  return control_
+      .Command("InitCommunicators", timeout + absl::Seconds(5), build,
+               /*patient=*/true)
       .status();
 }
 
@@ -244,7 +249,7 @@ absl::Status GroupLife::Supervise() {
   std::atomic<bool> drained = false;
   std::jthread drainer;
   while (status.ok() && !drained) {
-    status = Poll().status();
+    status = control_.Poll().status();
     const std::optional<StepFailure> failure = group_.TakeFailure();
     if (failure && status.ok()) status = Judge(*failure);
     const std::optional<absl::Duration> grace = group_.StopGrace();
@@ -256,14 +261,15 @@ absl::Status GroupLife::Supervise() {
   }
   if (!status.ok()) loop_.Fail(status);  // ends the draining too
   // Workers that were stopped together with us are no incident.
-  return workers_leave_ ? absl::OkStatus() : status;
+  return control_.workers_leave() ? absl::OkStatus() : status;
 }
 
 // A rank that reports a failed step is often only the first to notice that a
 // peer has died: a loss explains more.
 absl::Status GroupLife::Judge(const StepFailure& failure) {
-  const absl::Time deadline = absl::Now() + kJudgement;
-  while (absl::Now() < deadline) RETURN_IF_ERROR(Poll().status());
+  const SteadyTime deadline = SteadyTime::Now() + kJudgement;
+  while (SteadyTime::Now() < deadline)
+    RETURN_IF_ERROR(control_.Poll().status());
   return Blame(failure);
 }
 
@@ -283,137 +289,16 @@ void GroupLife::End(const absl::Status& status) {
   } else {
     spdlog::error("{}", reason);
     loop_.Fail(status);
-    Tell(kAbortTimeout, [&](const GroupMember&, pb::Command* command) {
+    control_.Tell(kAbortTimeout, [&](const GroupMember&, pb::Command* command) {
       command->mutable_abort_communicators()->set_reason(reason);
     });
   }
   group_.store_.Abort(absl::AbortedError("the epoch is over"));
-  Tell(kShutdownTimeout, [&](const GroupMember&, pb::Command* command) {
-    command->mutable_shutdown()->set_reason(reason);
-  });
+  control_.Tell(kShutdownTimeout,
+                [&](const GroupMember&, pb::Command* command) {
+                  command->mutable_shutdown()->set_reason(reason);
+                });
   registry_.CloseAll(grpc::Status(grpc::StatusCode::UNAVAILABLE, reason));
-}
-
-absl::StatusOr<std::vector<pb::Reply>> GroupLife::Command(
-    const char* name, absl::Duration timeout, const Build& build,
-    bool patient) {
-  const absl::Time deadline = absl::Now() + timeout;
-  Send(timeout, build);
-  absl::Status error;
-  while (replies_.size() < members_.all().size()) {
-    if (absl::Now() >= deadline) {
-      return absl::DeadlineExceededError(
-          absl::StrCat(name, ": no answer from ", WhoHasNotReplied(), " after ",
-                       absl::FormatDuration(timeout)));
-    }
-    ASSIGN_OR_RETURN(const std::optional<WorkerEvent> event, Poll());
-    if (group_.StopGrace()) return absl::CancelledError("stopped");
-    if (!event || !IsReply(*event)) continue;
-    replies_[event->worker] = event->reply;
-    if (event->reply.code() == 0 || !error.ok()) continue;
-    error = absl::Status(
-        static_cast<absl::StatusCode>(event->reply.code()),
-        absl::StrCat(name, ": ", Describe(*members_.Find(event->worker)), ": ",
-                     event->reply.message()));
-    if (!patient) return error;
-  }
-  RETURN_IF_ERROR(error);
-  std::vector<pb::Reply> replies;
-  for (const GroupMember& member : members_.all())
-    replies.push_back(replies_.at(member.key));
-  return replies;
-}
-
-void GroupLife::Send(absl::Duration timeout, const Build& build) {
-  replies_.clear();
-  ++last_command_id_;
-  for (const GroupMember& member : members_.all()) {
-    pb::Command command;
-    command.set_command_id(last_command_id_);
-    command.set_epoch(options_.epoch);
-    command.set_deadline_ms(static_cast<uint32_t>(
-        std::clamp<int64_t>(absl::ToInt64Milliseconds(timeout), 0,
-                            std::numeric_limits<int32_t>::max())));
-    build(member, &command);
-    registry_.SendCommand(member.key, command);
-  }
-}
-
-bool GroupLife::IsReply(const WorkerEvent& event) const {
-  return event.kind == WorkerEvent::kReply &&
-         event.reply.epoch() == options_.epoch &&
-         event.reply.command_id() == last_command_id_ &&
-         members_.Find(event.worker) != nullptr;
-}
-
-std::string GroupLife::WhoHasNotReplied() const {
-  std::vector<std::string> late;
-  for (const GroupMember& member : members_.all())
-    if (!replies_.contains(member.key)) late.push_back(Describe(member));
-  return absl::StrJoin(late, ", ");
-}
-
-void GroupLife::Tell(absl::Duration timeout, const Build& build) {
-  if (members_.all().empty()) members_.SetAttached();  // never complete
-  const absl::Time deadline = absl::Now() + timeout;
-  Send(timeout, build);
-  while (!AllToldOrGone() && absl::Now() < deadline) {
-    const std::optional<WorkerEvent> event = registry_.NextEvent(kPoll);
-    if (event && IsReply(*event)) replies_[event->worker] = event->reply;
-  }
-}
-
-bool GroupLife::AllToldOrGone() const {
-  return std::all_of(members_.all().begin(), members_.all().end(),
-                     [this](const GroupMember& member) {
-                       return replies_.contains(member.key) ||
-                              !members_.IsAttached(member);
-                     });
-}
-
-absl::StatusOr<std::optional<WorkerEvent>> GroupLife::Poll() {
-  std::optional<WorkerEvent> event = registry_.NextEvent(kPoll);
-  RETURN_IF_ERROR(members_.CheckBeats());
-  if (!event) return event;
-  if (event->kind == WorkerEvent::kProgress) LogProgress(*event);
-  const GroupMember* member = members_.Find(event->worker);
-  if (member == nullptr) return event;
-  if (event->kind == WorkerEvent::kLost)
-    return LostStatus(*member, event->reason);
-  if (event->kind == WorkerEvent::kLeaving) {
-    workers_leave_ = StopFollows();
-    if (!workers_leave_)
-      return LostStatus(*member, absl::StrCat("it leaves: ", event->reason));
-  }
-  return event;
-}
-
-// Ctrl-C in a terminal reaches workers and coordinator alike: then the
-// workers' leaving is no loss.
-bool GroupLife::StopFollows() const {
-  const absl::Time deadline = absl::Now() + kJudgement;
-  while (!group_.StopGrace()) {
-    if (absl::Now() >= deadline) return false;
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  return true;
-}
-
-void GroupLife::LogProgress(const WorkerEvent& event) {
-  progress_[event.progress.rank()] = event.progress;
-  const absl::Time now = absl::Now();
-  if (now - last_progress_ < absl::Seconds(1)) return;
-  last_progress_ = now;
-  int64_t done = 0;
-  int64_t total = 0;
-  for (const auto& [rank, progress] : progress_) {
-    done += progress.done_bytes();
-    total += progress.total_bytes();
-  }
-  const std::string line = absl::StrCat(
-      "loading weights: ", FormatByteSize(done), " of ", FormatByteSize(total));
-  spdlog::info("{}", line);
-  loop_.SetState(EnginePhase::kLoading, line);
 }
 
 }  // namespace quatrain

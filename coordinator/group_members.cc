@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "absl/strings/str_join.h"
+#include "coordinator/rich_status.h"
 
 namespace quatrain {
 namespace {
@@ -18,15 +19,20 @@ WorkerKey KeyOf(const WorkerView& worker) {
 }
 
 absl::Status LostStatus(const GroupMember& member, const std::string& why) {
-  return absl::UnavailableError(
-      absl::StrCat("lost ", Describe(member), ": ", why));
+  ErrorMetadata metadata = {{"worker", member.key.name},
+                            {"host", member.hello.host()}};
+  const std::vector<int> ranks = RanksOf(member);
+  if (!ranks.empty()) metadata["rank"] = absl::StrJoin(ranks, ",");
+  return WithReason(absl::UnavailableError(
+                        absl::StrCat("lost ", Describe(member), ": ", why)),
+                    "WORKER_LOST", metadata);
 }
 
 GroupMembers::GroupMembers(const WorkerRegistry* registry,
                            absl::Duration worker_timeout)
     : registry_(registry),
       worker_timeout_(worker_timeout),
-      last_check_(absl::Now()) {}
+      last_check_(SteadyTime::Now()) {}
 
 void GroupMembers::SetAttached() {
   members_.clear();
@@ -65,7 +71,7 @@ bool GroupMembers::AllAttached() const {
 }
 
 absl::Status GroupMembers::CheckBeats() {
-  const absl::Time now = absl::Now();
+  const SteadyTime now = SteadyTime::Now();
   const absl::Duration since_last_check = now - last_check_;
   last_check_ = now;
   // Where this thread itself was held up, silence of others proves nothing.

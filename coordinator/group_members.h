@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "base/steady_time.h"
 #include "coordinator/group_plan.h"
 #include "coordinator/worker_registry.h"
 
@@ -44,11 +45,13 @@ class GroupMembers {
   const WorkerRegistry* const registry_;
   const absl::Duration worker_timeout_;
   std::vector<GroupMember> members_;
-  absl::Time last_check_;                         // of beats
-  absl::Time not_before_ = absl::InfinitePast();  // silence counts from here
+  SteadyTime last_check_;  // of beats
+  // Silence counts from here.
+  SteadyTime not_before_ = SteadyTime::InfinitePast();
 };
 
-// "lost rank 2 (worker "w1" on host7): its connection closed".
+// "lost rank 2 (worker "w1" on host7): its connection closed", Unavailable,
+// with the reason WORKER_LOST and rank, worker and host as its metadata.
 absl::Status LostStatus(const GroupMember& member, const std::string& why);
 
 }  // namespace quatrain

@@ -161,10 +161,15 @@ std::vector<std::string> FormatBudgets(const std::vector<RankBudget>& budgets,
   return lines;
 }
 
-std::string Describe(const GroupMember& member) {
-  std::vector<uint32_t> ranks;
+std::vector<int> RanksOf(const GroupMember& member) {
+  std::vector<int> ranks;
   for (const pb::RankPlace& place : member.places)
-    ranks.push_back(place.rank());
+    ranks.push_back(static_cast<int>(place.rank()));
+  return ranks;
+}
+
+std::string Describe(const GroupMember& member) {
+  const std::vector<int> ranks = RanksOf(member);
   return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ",
                       absl::StrJoin(ranks, ", "), " (worker \"",
                       member.key.name, "\" on ", member.hello.host(), ")");

@@ -48,6 +48,9 @@ absl::StatusOr<int> ChooseNumBlocks(const std::vector<RankBudget>& budgets,
 std::vector<std::string> FormatBudgets(const std::vector<RankBudget>& budgets,
                                        int num_blocks);
 
+// In ascending order; none if the group was never complete.
+std::vector<int> RanksOf(const GroupMember& member);
+
 // "ranks 2, 3 (worker "w1" on host7)".
 std::string Describe(const GroupMember& member);
 

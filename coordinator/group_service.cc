@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/status_macros.h"
+#include "base/steady_time.h"
+#include "coordinator/plan_encoder.h"
 #include "coordinator/queued_stream.h"
 #include "coordinator/reflection_option.h"
 #include "grpcpp/security/server_credentials.h"
@@ -19,7 +20,6 @@ namespace {
 
 namespace pb = internal::v1;
 
-constexpr int kMaxMessageBytes = 16 << 20;
 constexpr int kMaxConnections = 4096;  // three for each worker process
 constexpr char kConnectionLost[] = "its connection closed";
 
@@ -67,6 +67,8 @@ class ControlStream final
  private:
   void OnMessage(const pb::WorkerMessage& message) override {
     if (worker_.name.empty()) return Introduce(message);
+    // Who was refused or replaced may still talk until its stream has ended.
+    if (!desk_.registry->IsCurrent(worker_, this)) return;
     if (message.has_reply()) {
       desk_.registry->Post({.kind = WorkerEvent::kReply,
                             .worker = worker_,
@@ -93,7 +95,7 @@ class ControlStream final
     const pb::Hello& hello = message.hello();
     worker_ = {hello.worker_name(), hello.incarnation()};
     const std::shared_ptr<ControlLink> self = Self();
-    const auto refusal = desk_.registry->Attach(hello, self, absl::Now());
+    const auto refusal = desk_.registry->Attach(hello, self, SteadyTime::Now());
     if (!refusal) return;
     pb::CoordinatorMessage answer;
     *answer.mutable_refusal() = *refusal;
@@ -102,7 +104,7 @@ class ControlStream final
   }
 
   void Ask(const pb::StoreRequest& request) {
-    desk_.store->Ask(request, absl::Now(),
+    desk_.store->Ask(request, SteadyTime::Now(),
                      [self = Self()](pb::StoreReply reply) {
                        pb::CoordinatorMessage message;
                        *message.mutable_store() = std::move(reply);
@@ -135,13 +137,18 @@ class PlanStream final
 
  private:
   void OnMessage(const grpc::ByteBuffer& message) override {
-    absl::StatusOr<StepOutcome> outcome = DecodeOutcome(ToString(message));
-    if (outcome.ok()) {
-      desk_.loop->OnOutcome(*std::move(outcome));
-    } else {
-      Report(std::string(outcome.status().message()));
-      Close(ToGrpc(outcome.status()));
-    }
+    const absl::Status status = TakeUp(ToString(message));
+    if (status.ok()) return;
+    Report(std::string(status.message()));
+    Close(ToGrpc(status));
+  }
+
+  absl::Status TakeUp(const std::string& bytes) {
+    ASSIGN_OR_RETURN(StepOutcome outcome, DecodeOutcome(bytes));
+    if (outcome.step_id == 0) return absl::OkStatus();  // opens the stream
+    RETURN_IF_ERROR(desk_.registry->CheckHosts(worker_, outcome.rank));
+    desk_.loop->OnOutcome(std::move(outcome));
+    return absl::OkStatus();
   }
 
   void OnGone() override { Report(kConnectionLost); }
@@ -166,7 +173,7 @@ class BeatStream final : public QueuedStream<pb::Beat, pb::Beat> {
 
  private:
   void OnMessage(const pb::Beat& beat) override {
-    desk_.registry->OnBeat(worker_, beat, absl::Now());
+    desk_.registry->OnBeat(worker_, beat, SteadyTime::Now());
   }
   void OnGone() override {
     desk_.registry->OnStreamGone(worker_, static_cast<BeatLink*>(this),
@@ -228,8 +235,8 @@ absl::StatusOr<std::unique_ptr<GroupServer>> GroupServer::Start(
       std::make_unique<GroupServiceImpl>(Desk{registry, store, loop});
   grpc::ServerBuilder builder;
   builder.RegisterService(server->service_.get());
-  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  builder.SetMaxReceiveMessageSize(kMaxGroupMessageBytes);
+  builder.SetMaxSendMessageSize(kMaxGroupMessageBytes);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetOption(std::make_unique<ReflectionOption>(false));

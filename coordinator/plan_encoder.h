@@ -14,6 +14,13 @@
 
 namespace quatrain {
 
+// What the streams of the internal port carry at most.
+inline constexpr int kMaxGroupMessageBytes = 16 << 20;
+
+// With so many tokens in a plan its result fits a message, even if every token
+// is scored with 20 alternatives: 423 bytes of each row.
+inline constexpr int kMaxBatchedTokens = 1 << 15;
+
 // What a rank sent about one step.
 struct StepOutcome {
   struct Row {
@@ -31,7 +38,7 @@ struct StepOutcome {
   };
 
   uint64_t epoch = 0;
-  uint64_t step_id = 0;  // 0: the empty result that opens a stream
+  uint64_t step_id = 0;  // 0: opens a stream, says nothing of a step
   int rank = 0;
   std::vector<Row> rows;
   uint64_t digest = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 
 namespace quatrain {
 namespace {
@@ -25,7 +26,7 @@ pb::StoreReply ReplyTo(uint64_t request_id,
 
 }  // namespace
 
-void RendezvousStore::Ask(const pb::StoreRequest& request, absl::Time now,
+void RendezvousStore::Ask(const pb::StoreRequest& request, SteadyTime now,
                           Answer answer) {
   if (request.epoch() != epoch_) {
     answer(ReplyTo(request.request_id(),
@@ -49,7 +50,9 @@ void RendezvousStore::Ask(const pb::StoreRequest& request, absl::Time now,
   std::optional<pb::StoreReply> reply;
   {
     MutexLock lock(&mutex_);
-    if (MissingKey(waiter) == nullptr) {
+    if (!aborted_.ok()) {
+      reply = ReplyTo(waiter.request_id, aborted_);
+    } else if (MissingKey(waiter) == nullptr) {
       reply = Found(waiter);
     } else {
       waiters_.push_back(waiter);
@@ -63,19 +66,8 @@ void RendezvousStore::Put(const pb::StoreRequest& request,
   std::vector<std::pair<Answer, pb::StoreReply>> answers;
   {
     MutexLock lock(&mutex_);
-    const pb::StoreRequest::Put& put = request.put();
-    const size_t bytes = put.key().size() + put.value().size();
-    if (values_.size() >= kMaxKeys || value_bytes_ + bytes > kMaxBytes) {
-      answers.emplace_back(
-          answer, ReplyTo(request.request_id(),
-                          absl::ResourceExhaustedError(absl::StrCat(
-                              "rendezvous store: ", values_.size(), " keys, ",
-                              value_bytes_, " bytes: full"))));
-    } else {
-      values_[put.key()] = put.value();
-      value_bytes_ += bytes;
-      answers.emplace_back(answer, ReplyTo(request.request_id()));
-    }
+    answers.emplace_back(
+        answer, ReplyTo(request.request_id(), PutLocked(request.put())));
     for (auto waiter = waiters_.begin(); waiter != waiters_.end();) {
       if (MissingKey(*waiter) != nullptr) {
         ++waiter;
@@ -88,7 +80,25 @@ void RendezvousStore::Put(const pb::StoreRequest& request,
   for (auto& [tell, reply] : answers) tell(std::move(reply));
 }
 
-void RendezvousStore::Expire(absl::Time now) {
+absl::Status RendezvousStore::PutLocked(const pb::StoreRequest::Put& put) {
+  if (!aborted_.ok()) return aborted_;
+  const auto old = values_.find(put.key());
+  const bool is_new = old == values_.end();
+  const size_t num_keys = values_.size() + (is_new ? 1 : 0);
+  const size_t num_bytes = num_bytes_ + put.value().size() +
+                           (is_new ? put.key().size() : 0) -
+                           (is_new ? 0 : old->second.size());
+  if (num_keys > kMaxKeys || num_bytes > kMaxBytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("rendezvous store: ", values_.size(), " keys, ",
+                     num_bytes_, " bytes: full"));
+  }
+  values_[put.key()] = put.value();
+  num_bytes_ = num_bytes;
+  return absl::OkStatus();
+}
+
+void RendezvousStore::Expire(SteadyTime now) {
   std::vector<std::pair<Answer, pb::StoreReply>> answers;
   {
     MutexLock lock(&mutex_);
@@ -110,12 +120,14 @@ void RendezvousStore::Expire(absl::Time now) {
 }
 
 void RendezvousStore::Abort(const absl::Status& status) {
+  CHECK(!status.ok());
   std::list<Waiter> waiters;
   {
     MutexLock lock(&mutex_);
     waiters.swap(waiters_);
     values_.clear();
-    value_bytes_ = 0;
+    num_bytes_ = 0;
+    aborted_ = status;
   }
   for (const Waiter& waiter : waiters)
     waiter.answer(ReplyTo(waiter.request_id, status));

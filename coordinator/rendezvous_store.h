@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
 #include "base/mutex.h"
+#include "base/steady_time.h"
 #include "quatrain/internal/v1/group.pb.h"
 
 namespace quatrain {
@@ -26,13 +26,14 @@ class RendezvousStore {
 
   // Answers FAILED_PRECONDITION to another epoch, RESOURCE_EXHAUSTED to more
   // than a rendezvous needs, DEADLINE_EXCEEDED naming a key that did not come.
-  void Ask(const internal::v1::StoreRequest& request, absl::Time now,
+  void Ask(const internal::v1::StoreRequest& request, SteadyTime now,
            Answer answer);
 
   // Answers those whose time is over; to be called every now and then.
-  void Expire(absl::Time now);
+  void Expire(SteadyTime now);
 
-  // Forgets all keys and answers what waits with `status`.
+  // Forgets all keys and answers what waits, and whatever is asked later, with
+  // `status`, which must not be OK.
   void Abort(const absl::Status& status);
 
  private:
@@ -40,11 +41,13 @@ class RendezvousStore {
     uint64_t request_id = 0;
     std::vector<std::string> keys;
     bool wants_value = false;
-    absl::Time deadline;
+    SteadyTime deadline;
     Answer answer;
   };
 
   void Put(const internal::v1::StoreRequest& request, const Answer& answer);
+  absl::Status PutLocked(const internal::v1::StoreRequest::Put& put)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const std::string* MissingKey(const Waiter& waiter) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   internal::v1::StoreReply Found(const Waiter& waiter) const
@@ -53,7 +56,8 @@ class RendezvousStore {
   const uint64_t epoch_;
   Mutex mutex_;
   std::map<std::string, std::string> values_ ABSL_GUARDED_BY(mutex_);
-  size_t value_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t num_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // keys and values
+  absl::Status aborted_ ABSL_GUARDED_BY(mutex_);  // OK: not aborted
   std::list<Waiter> waiters_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -20,7 +20,7 @@ bool NamesToken(std::optional<FinishReason> reason) {
 
 RequestStream::RequestStream(const GenerationRequest& request,
                              std::unique_ptr<SequenceListener> listener,
-                             absl::Time submitted)
+                             SteadyTime submitted)
     : request_id_(request.request_id),
       listener_(std::move(listener)),
       submitted_(submitted) {
@@ -28,7 +28,7 @@ RequestStream::RequestStream(const GenerationRequest& request,
     first_prompt_token_ = request.prompt_token_ids.front();
 }
 
-bool RequestStream::MarkPlanned(absl::Time now) {
+bool RequestStream::MarkPlanned(SteadyTime now) {
   if (planned()) return false;
   first_planned_ = now;
   return true;
@@ -44,7 +44,7 @@ void RequestStream::TellPrompt(std::span<const StepOutcome::Row> rows) {
 
 std::optional<SequenceEnd> RequestStream::TellToken(
     const StepOutcome::Row& row, const Scheduler::Committed& committed,
-    absl::Time now) {
+    SteadyTime now) {
   if (committed.num_output_tokens == 1) first_token_ = now;
   const bool stop_text = listener_->OnToken(TokenOf(row));
   std::optional<FinishReason> reason = committed.reason;

@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "absl/time/time.h"
+#include "base/steady_time.h"
 #include "coordinator/plan_encoder.h"
 #include "coordinator/request.h"
 #include "coordinator/scheduler.h"
@@ -19,12 +19,12 @@ class RequestStream {
  public:
   RequestStream(const GenerationRequest& request,
                 std::unique_ptr<SequenceListener> listener,
-                absl::Time submitted);
+                SteadyTime submitted);
 
   const std::string& request_id() const { return request_id_; }
 
   // A plan holds part of the request. True the first time.
-  bool MarkPlanned(absl::Time now);
+  bool MarkPlanned(SteadyTime now);
   bool planned() const { return first_planned_.has_value(); }
 
   // Whether the prompt's first token, which nothing scores, is still untold.
@@ -37,7 +37,7 @@ class RequestStream {
   // A committed token. The end, if this was the last one.
   std::optional<SequenceEnd> TellToken(const StepOutcome::Row& row,
                                        const Scheduler::Committed& committed,
-                                       absl::Time now);
+                                       SteadyTime now);
 
   void Finish(const SequenceEnd& end) { listener_->OnFinished(end); }
   void Fail(const absl::Status& status) { listener_->OnFailed(status); }
@@ -46,9 +46,9 @@ class RequestStream {
   std::string request_id_;
   std::unique_ptr<SequenceListener> listener_;
   std::optional<int32_t> first_prompt_token_;
-  absl::Time submitted_;
-  std::optional<absl::Time> first_planned_;
-  absl::Time first_token_;
+  SteadyTime submitted_;
+  std::optional<SteadyTime> first_planned_;
+  SteadyTime first_token_;
 };
 
 }  // namespace quatrain

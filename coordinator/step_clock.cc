@@ -26,11 +26,11 @@ absl::Duration Median(const std::deque<absl::Duration>& times) {
 
 }  // namespace
 
-void StepClock::Sent(int num_tokens, absl::Time now) {
+void StepClock::Sent(int num_tokens, SteadyTime now) {
   steps_.push_back({.num_tokens = std::max(num_tokens, 1), .start = now});
 }
 
-void StepClock::Committed(absl::Time now) {
+void StepClock::Committed(SteadyTime now) {
   CHECK(!steps_.empty());
   const absl::Duration time =
       now - std::max(steps_.front().start, last_commit_);
@@ -52,9 +52,10 @@ absl::Duration StepClock::timeout() const {
   return std::max(options_.min_timeout, usual * options_.median_factor);
 }
 
-absl::Time StepClock::deadline() const {
-  if (steps_.empty()) return absl::InfiniteFuture();
-  return std::max(steps_.front().start, last_commit_) + timeout();
+SteadyTime StepClock::deadline() const {
+  if (steps_.empty()) return SteadyTime::InfiniteFuture();
+  return std::max({steps_.front().start, last_commit_, held_up_until_}) +
+         timeout();
 }
 
 }  // namespace quatrain

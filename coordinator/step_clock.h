@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "absl/time/time.h"
+#include "base/steady_time.h"
 
 namespace quatrain {
 
@@ -20,8 +21,11 @@ class StepClock {
 
   explicit StepClock(Options options) : options_(options) {}
 
-  void Sent(int num_tokens, absl::Time now);
-  void Committed(absl::Time now);  // the oldest one sent
+  void Sent(int num_tokens, SteadyTime now);
+  void Committed(SteadyTime now);  // the oldest one sent
+
+  // Nobody took results up until now: what is in flight has all its time yet.
+  void HeldUp(SteadyTime now) { held_up_until_ = now; }
 
   // Time of a step: from its sending or the commit before it, whichever is
   // later, to its own commit.
@@ -29,20 +33,21 @@ class StepClock {
 
   // When the oldest step in flight is overdue; InfiniteFuture if none is. A
   // step of many tokens is allowed in proportion.
-  absl::Time deadline() const;
+  SteadyTime deadline() const;
   absl::Duration timeout() const;  // of the oldest step in flight
 
  private:
   struct Step {
     int num_tokens = 0;
-    absl::Time start;
+    SteadyTime start;
   };
 
   const Options options_;
   std::deque<Step> steps_;                  // in flight, oldest first
   std::deque<absl::Duration> step_times_;   // recent
   std::deque<absl::Duration> token_times_;  // the same per token
-  absl::Time last_commit_ = absl::InfinitePast();
+  SteadyTime last_commit_ = SteadyTime::InfinitePast();
+  SteadyTime held_up_until_ = SteadyTime::InfinitePast();
 };
 
 }  // namespace quatrain

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/mutex.h"
+#include "base/steady_time.h"
 #include "coordinator/block_manager.h"
 #include "coordinator/digest_ledger.h"
 #include "coordinator/engine.h"
@@ -88,7 +89,7 @@ class StepLoop final : public Engine {
   // the loop or its Stop. Unavailable if the recording cannot be written.
   absl::Status Start(const GroupPlan& plan, StepGroup* group);
 
-  // A message of the Execute stream of some rank.
+  // A message of the Execute stream of the process that hosts its rank.
   void OnOutcome(StepOutcome outcome);
 
   // The epoch is over: every request ends with `status`, later ones are
@@ -103,11 +104,11 @@ class StepLoop final : public Engine {
   struct Submission {
     GenerationRequest request;
     std::unique_ptr<SequenceListener> listener;
-    absl::Time time;
+    SteadyTime time;
   };
   struct Arrival {
     StepOutcome outcome;
-    absl::Time ready;  // not taken up before
+    SteadyTime ready;  // not taken up before
   };
   struct InFlight {
     StepPlan plan;
@@ -116,7 +117,7 @@ class StepLoop final : public Engine {
   void Run();
   void TakeInbox();
   void WaitForInbox();
-  absl::Time NextWakeUp() const;
+  SteadyTime NextWakeUp() const;
   void Accept(Submission submission);
   void DropExpired();
   void MakePlans();
@@ -160,6 +161,7 @@ class StepLoop final : public Engine {
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<DigestLedger> digests_;
   StepClock clock_;
+  SteadyTime last_check_;                                   // of the clock
   std::unordered_map<uint64_t, RequestStream> streams_;     // by sequence id
   std::unordered_map<std::string, uint64_t> sequence_ids_;  // by request id
   std::deque<InFlight> in_flight_;

@@ -3,10 +3,13 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "base/steady_time.h"
 #include "coordinator/group_life.h"
+#include "coordinator/plan_encoder.h"
 #include "grpcpp/support/slice.h"
 
 namespace quatrain {
@@ -29,11 +32,20 @@ WorkerGroupOptions WithEpoch(WorkerGroupOptions options) {
   return options;
 }
 
+absl::Status CheckPlanSize(const StepLoop::Options& options) {
+  const int tokens = options.scheduler.max_num_batched_tokens;
+  if (tokens <= kMaxBatchedTokens) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--max-num-batched-tokens ", tokens, ", accepted at most ",
+      kMaxBatchedTokens, ": the result of a step must fit one message"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<WorkerGroup>> WorkerGroup::Start(
     WorkerGroupOptions options, const StepLoop::Options& loop_options,
     StepLoop* loop) {
+  RETURN_IF_ERROR(CheckPlanSize(loop_options));
   auto group = std::unique_ptr<WorkerGroup>(
       new WorkerGroup(WithEpoch(std::move(options)), loop_options, loop));
   ASSIGN_OR_RETURN(group->server_,
@@ -96,7 +108,7 @@ void WorkerGroup::OnStepFailed(const StepFailure& failure) {
 void WorkerGroup::SendBeats(std::stop_token stop) {
   while (!stop.stop_requested()) {
     registry_.SendBeats();
-    store_.Expire(absl::Now());
+    store_.Expire(SteadyTime::Now());
     std::this_thread::sleep_for(kBeatInterval);
   }
 }

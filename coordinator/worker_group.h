@@ -53,7 +53,8 @@ struct WorkerGroupOptions {
 class WorkerGroup final : public StepGroup {
  public:
   // Opens the internal port and begins to wait for workers. `loop` must
-  // outlive the group and not have been started.
+  // outlive the group and not have been started. InvalidArgument if plans may
+  // hold more tokens than kMaxBatchedTokens, or for what GroupServer refuses.
   static absl::StatusOr<std::unique_ptr<WorkerGroup>> Start(
       WorkerGroupOptions options, const StepLoop::Options& loop_options,
       StepLoop* loop);

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 
 namespace quatrain {
 namespace {
@@ -32,7 +31,7 @@ WorkerRegistry::WorkerRegistry(Options options)
     : options_(std::move(options)) {}
 
 std::optional<pb::Refusal> WorkerRegistry::Attach(
-    const pb::Hello& hello, std::shared_ptr<ControlLink> link, absl::Time now) {
+    const pb::Hello& hello, std::shared_ptr<ControlLink> link, SteadyTime now) {
   const WorkerKey key = {hello.worker_name(), hello.incarnation()};
   std::shared_ptr<ControlLink> replaced;
   {
@@ -142,8 +141,31 @@ absl::Status WorkerRegistry::AddBeatStream(const WorkerKey& key,
   return absl::OkStatus();
 }
 
+bool WorkerRegistry::IsCurrent(const WorkerKey& key, const ControlLink* link) {
+  MutexLock lock(&mutex_);
+  const Worker* worker = Find(key);
+  return worker != nullptr && worker->control.get() == link;
+}
+
+void WorkerRegistry::SetRanks(const WorkerKey& key, std::vector<int> ranks) {
+  MutexLock lock(&mutex_);
+  if (Worker* worker = Find(key)) worker->ranks = std::move(ranks);
+}
+
+absl::Status WorkerRegistry::CheckHosts(const WorkerKey& key, int rank) {
+  MutexLock lock(&mutex_);
+  const Worker* worker = Find(key);
+  const std::vector<int> none;
+  const std::vector<int>& ranks = worker != nullptr ? worker->ranks : none;
+  if (std::find(ranks.begin(), ranks.end(), rank) != ranks.end())
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "it sent a result of rank ", rank, ", expected one of its own (",
+      ranks.empty() ? "none" : absl::StrJoin(ranks, ", "), ")"));
+}
+
 void WorkerRegistry::OnBeat(const WorkerKey& key, const pb::Beat& beat,
-                            absl::Time now) {
+                            SteadyTime now) {
   MutexLock lock(&mutex_);
   Worker* worker = Find(key);
   if (worker == nullptr) return;
@@ -180,11 +202,11 @@ void WorkerRegistry::CloseDoor(const std::string& reason) {
 }
 
 std::optional<WorkerEvent> WorkerRegistry::NextEvent(absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const SteadyTime deadline = SteadyTime::Now() + timeout;
   MutexLock lock(&mutex_);
   if (events_.empty() && timeout > absl::ZeroDuration())
     changed_.WaitFor(&mutex_,
-                     absl::ToChronoNanoseconds(deadline - absl::Now()));
+                     absl::ToChronoNanoseconds(deadline - SteadyTime::Now()));
   if (events_.empty()) return std::nullopt;
   WorkerEvent event = std::move(events_.front());
   events_.pop_front();

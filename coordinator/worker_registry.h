@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/mutex.h"
+#include "base/steady_time.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/status.h"
 #include "quatrain/internal/v1/group.pb.h"
@@ -54,7 +55,7 @@ struct WorkerView {
   bool has_plan_stream = false;
   bool has_beat_stream = false;
   internal::v1::Beat last_beat;
-  absl::Time last_beat_time;  // of the attachment before the first beat
+  SteadyTime last_beat_time;  // of the attachment before the first beat
 };
 
 // The workers that are attached, ordered by name, and their streams. Decides
@@ -77,7 +78,7 @@ class WorkerRegistry {
   // The same process may come again: its new stream replaces the old one.
   std::optional<internal::v1::Refusal> Attach(const internal::v1::Hello& hello,
                                               std::shared_ptr<ControlLink> link,
-                                              absl::Time now);
+                                              SteadyTime now);
 
   // FailedPrecondition unless that process is attached.
   absl::Status AddPlanStream(const WorkerKey& worker,
@@ -85,8 +86,16 @@ class WorkerRegistry {
   absl::Status AddBeatStream(const WorkerKey& worker,
                              std::shared_ptr<BeatLink> link);
 
+  // Whether messages of this stream count: it is the process's current one.
+  bool IsCurrent(const WorkerKey& worker, const ControlLink* link);
+
+  // The group is formed: which ranks the process hosts.
+  void SetRanks(const WorkerKey& worker, std::vector<int> ranks);
+  // InvalidArgument unless the process hosts the rank.
+  absl::Status CheckHosts(const WorkerKey& worker, int rank);
+
   void OnBeat(const WorkerKey& worker, const internal::v1::Beat& beat,
-              absl::Time now);
+              SteadyTime now);
   void Post(WorkerEvent event);
 
   // A stream ended. The process counts as lost unless `link` was replaced
@@ -113,7 +122,8 @@ class WorkerRegistry {
  private:
   struct Worker {
     WorkerView view;
-    bool welcomed = false;  // has been told so; commands may follow
+    bool welcomed = false;   // has been told so; commands may follow
+    std::vector<int> ranks;  // hosted by it, once the group is formed
     std::shared_ptr<ControlLink> control;  // shared with gRPC, which ends it
     std::shared_ptr<PlanLink> plans;       // when it likes
     std::shared_ptr<BeatLink> beats;

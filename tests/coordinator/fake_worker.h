@@ -40,6 +40,8 @@ class FakeWorker {
     uint64_t fault_at_step = 0;  // reports a fault of fault_peer
     int fault_peer = -1;
     uint64_t silent_from_step = 0;
+    uint64_t pause_at_step = 0;  // of half a second
+    int claimed_rank = -1;       // in its results, instead of its own
   };
 
   FakeWorker(int port, Options options) : options_(std::move(options)) {
@@ -181,6 +183,8 @@ class FakeWorker {
     internal::v1::StepPlan plan;
     while (execute_->Read(&plan)) {
       const std::string bytes = plan.SerializeAsString();
+      if (plan.step_id() == options_.pause_at_step)
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
       MutexLock lock(&mutex_);
       for (FakeRank& rank : ranks_) {
         internal::v1::StepResult result = rank.Execute(bytes);
@@ -190,6 +194,7 @@ class FakeWorker {
           result.mutable_fault()->set_message("peer closed the connection");
           result.mutable_fault()->set_peer_rank(options_.fault_peer);
         }
+        if (options_.claimed_rank >= 0) result.set_rank(options_.claimed_rank);
         if (options_.silent_from_step != 0 &&
             plan.step_id() >= options_.silent_from_step)
           continue;

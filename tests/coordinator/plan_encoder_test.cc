@@ -91,5 +91,37 @@ TEST(PlanEncoderTest, RefusesBytesThatAreNoResult) {
             absl::StatusCode::kInvalidArgument);
 }
 
+// A scored row in which every number takes as many bytes as it can.
+internal::v1::Row LargestRow() {
+  const auto fill = [](internal::v1::Logprob* logprob) {
+    logprob->set_token_id(0xffffffff);
+    logprob->set_logprob(-1.5f);
+    logprob->set_rank(0xffffffff);
+  };
+  internal::v1::Row row;
+  row.set_chunk_index(kMaxBatchedTokens);
+  row.add_token_ids(0xffffffff);
+  row.set_scored(true);
+  row.set_not_finite(true);
+  row.set_position(0xffffffff);
+  fill(row.mutable_logprob());
+  for (int i = 0; i < 20; ++i) fill(row.add_top_logprobs());
+  return row;
+}
+
+TEST(PlanEncoderTest, ResultOfTheLargestPlanFitsAMessage) {
+  internal::v1::StepResult result;
+  *result.add_rows() = LargestRow();
+  EXPECT_EQ(result.ByteSizeLong(), 423u);
+  for (int i = 1; i < kMaxBatchedTokens; ++i) *result.add_rows() = LargestRow();
+  result.set_epoch(~uint64_t{0});
+  result.set_step_id(~uint64_t{0});
+  result.set_rank(0xffffffff);
+  result.set_digest(~uint64_t{0});
+  result.set_compute_us(~uint64_t{0});
+
+  EXPECT_LE(result.ByteSizeLong(), size_t{kMaxGroupMessageBytes});
+}
+
 }  // namespace
 }  // namespace quatrain

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -72,7 +73,8 @@ class Heard {
 };
 
 // Writes down what it hears; `heard` outlives it. With `stop_at`, says after
-// that many tokens that a stop string is complete.
+// that many tokens that a stop string is complete. What a test sets on top runs
+// on the step loop's thread.
 class RecordingListener final : public SequenceListener {
  public:
   explicit RecordingListener(std::shared_ptr<Heard> heard, int stop_at = 0)
@@ -83,14 +85,19 @@ class RecordingListener final : public SequenceListener {
   }
   bool OnToken(const GeneratedToken& token) override {
     heard_->AddToken(token);
+    if (on_token_) on_token_(num_tokens_ + 1);
     return ++num_tokens_ == stop_at_;
   }
   void OnFinished(const SequenceEnd& end) override {
+    if (on_finished_) on_finished_();
     heard_->SetEnd(end, absl::OkStatus());
   }
   void OnFailed(const absl::Status& status) override {
     heard_->SetEnd(std::nullopt, status);
   }
+
+  std::function<void(int num_tokens)> on_token_;
+  std::function<void()> on_finished_;
 
  private:
   const std::shared_ptr<Heard> heard_;  // the test reads it meanwhile

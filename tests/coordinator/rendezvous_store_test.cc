@@ -43,7 +43,7 @@ class RendezvousStoreTest : public testing::Test {
     return request;
   }
 
-  absl::Time now_ = absl::FromUnixSeconds(100);
+  const SteadyTime now_ = SteadyTime() + absl::Seconds(100);
   RendezvousStore store_{/*epoch=*/3};
   uint64_t num_requests_ = 0;
   std::vector<pb::StoreReply> replies_;
@@ -106,6 +106,32 @@ TEST_F(RendezvousStoreTest, AbortAnswersWhoWaits) {
 
   ASSERT_EQ(replies_.size(), 1u);
   EXPECT_EQ(replies_[0].message(), "the epoch is over");
+}
+
+TEST_F(RendezvousStoreTest, AfterAnAbortNobodyWaits) {
+  Put("a", "1");
+  store_.Abort(absl::AbortedError("the epoch is over"));
+  Get("a", 1000);
+  Wait({"b"}, 1000);
+  Put("b", "2");
+
+  ASSERT_EQ(replies_.size(), 4u);
+  for (size_t i = 1; i < replies_.size(); ++i) {
+    EXPECT_EQ(replies_[i].request_id(), i + 1);
+    EXPECT_EQ(replies_[i].message(), "the epoch is over");
+  }
+}
+
+TEST_F(RendezvousStoreTest, ReplacedValuesTakeNoRoom) {
+  const std::string large(24 << 20, 'x');
+  for (int i = 0; i < 3; ++i) Put("a", large);
+  Put("b", large);
+  for (const pb::StoreReply& reply : replies_)
+    EXPECT_EQ(reply.code(), 0u) << reply.message();
+  Put("c", large);
+
+  EXPECT_EQ(replies_.back().message(),
+            "rendezvous store: 2 keys, 50331650 bytes: full");
 }
 
 }  // namespace

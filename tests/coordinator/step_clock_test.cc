@@ -5,20 +5,20 @@
 namespace quatrain {
 namespace {
 
-const absl::Time kStart = absl::FromUnixSeconds(100);
+const SteadyTime kStart = SteadyTime() + absl::Seconds(100);
 
 // Steps of one token and that time, one after the other.
 void RunSteps(StepClock* clock, int num_steps, absl::Duration step_time,
-              absl::Time start) {
+              SteadyTime start) {
   for (int i = 0; i < num_steps; ++i) {
     clock->Sent(1, start);
-    start += step_time;
+    start = start + step_time;
     clock->Committed(start);
   }
 }
 
 TEST(StepClockTest, NothingIsOverdueWhenNothingIsInFlight) {
-  EXPECT_EQ(StepClock({}).deadline(), absl::InfiniteFuture());
+  EXPECT_EQ(StepClock({}).deadline(), SteadyTime::InfiniteFuture());
 }
 
 TEST(StepClockTest, FirstStepsHaveMoreTime) {
@@ -48,6 +48,14 @@ TEST(StepClockTest, LongPromptsMayTakeInProportion) {
   RunSteps(&clock, 10, absl::Milliseconds(50), kStart);
   clock.Sent(512, kStart + absl::Seconds(50));
   EXPECT_EQ(clock.timeout(), absl::Milliseconds(50) * 512 * 20);
+}
+
+TEST(StepClockTest, TimeInWhichNobodyLookedDoesNotCount) {
+  StepClock clock({});
+  RunSteps(&clock, 10, absl::Milliseconds(1), kStart);
+  clock.Sent(1, kStart + absl::Seconds(50));
+  clock.HeldUp(kStart + absl::Seconds(60));
+  EXPECT_EQ(clock.deadline(), kStart + absl::Seconds(63));
 }
 
 TEST(StepClockTest, StepsAheadCountFromTheCommitBeforeThem) {

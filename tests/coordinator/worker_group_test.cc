@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "coordinator/plan_encoder.h"
+#include "coordinator/rich_status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/coordinator/fake_worker.h"
@@ -148,6 +150,44 @@ TEST_F(WorkerGroupTest, FaultNamesThePeerToBlame) {
   EXPECT_EQ(Message(heard->status()),
             "lost rank 1 (worker \"w1\" on testhost): rank 1: peer closed the "
             "connection");
+}
+
+TEST_F(WorkerGroupTest, ResultOfSomebodyElsesRankEndsTheEpoch) {
+  Start();
+  for (const char* name : {"w0", "w2", "w3"}) Attach({.name = name});
+  Attach({.name = "w1", .claimed_rank = 2});  // the sampling rank
+  ASSERT_TRUE(group_->WaitUntilReady().ok());
+  const auto heard = Submit(/*max_tokens=*/500);
+
+  ASSERT_TRUE(heard->WaitUntilDone());
+  EXPECT_EQ(Message(heard->status()),
+            "lost rank 1 (worker \"w1\" on testhost): it sent a result of rank "
+            "2, expected one of its own (1)");
+}
+
+TEST_F(WorkerGroupTest, LossSaysWhoInItsMetadata) {
+  Start();
+  Attach({.name = "a", .num_ranks = 1});
+  FakeWorker* lost = Attach({.name = "b", .num_ranks = 3});
+  ASSERT_TRUE(group_->WaitUntilReady().ok());
+  lost->Die();
+
+  const absl::Status status = group_->WaitUntilDone();
+  EXPECT_EQ(ErrorReason(status), "WORKER_LOST");
+  EXPECT_EQ(MetadataOf(status),
+            (ErrorMetadata{
+                {"rank", "1,2,3"}, {"worker", "b"}, {"host", "testhost"}}));
+}
+
+TEST_F(WorkerGroupTest, PlansWhoseResultsMightNotFitAMessageAreRefused) {
+  loop_options_.scheduler.max_num_batched_tokens = kMaxBatchedTokens + 1;
+  StepLoop loop(loop_options_);
+
+  const auto group = WorkerGroup::Start(options_, loop_options_, &loop);
+  EXPECT_EQ(group.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Message(group.status()),
+            "--max-num-batched-tokens 32769, accepted at most 32768: the "
+            "result of a step must fit one message");
 }
 
 TEST_F(WorkerGroupTest, LossExplainsMoreThanAFault) {
