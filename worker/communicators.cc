@@ -7,10 +7,14 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "worker/gloo_context.h"
-#include "worker/gloo_stage_link.h"
-#include "worker/gloo_tensor_group.h"
+#include "worker/gloo_message_path.h"
+#include "worker/gloo_rounds.h"
 #include "worker/memory_stage_link.h"
+#include "worker/process_stage_link.h"
 #include "worker/rank_id_channel.h"
+#include "worker/rounds_tensor_group.h"
+#include "worker/seat.h"
+#include "worker/shared_areas.h"
 #include "worker/solo_tensor_group.h"
 #include "worker/thread_tensor_group.h"
 
@@ -18,75 +22,21 @@ namespace quatrain {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
 
-// What a rank talks to, and how, follows from the layout alone.
-struct Seat {
-  Seat(const GroupLayout& layout, int rank)
-      : layout(layout),
-        rank(rank),
-        place(layout.places[rank]),
-        stage_ranks(layout.RanksOf(place.stage)),
-        previous(layout.PreviousOf(rank)),
-        next(layout.NextOf(rank)) {
-    for (int s = 0; s < layout.num_stages(); ++s) {
-      first_ranks.push_back(layout.RanksOf(s).front());
-    }
-  }
-
-  bool IsLocal(int other) const {
-    return layout.places[other].process == place.process;
-  }
-  bool StageIsLocal() const {
-    return std::all_of(stage_ranks.begin(), stage_ranks.end(),
-                       [&](int r) { return IsLocal(r); });
-  }
-  bool is_first() const { return place.tp_rank == 0; }
-  bool is_sampling() const { return rank == layout.sampling_rank(); }
-
-  // Ranks of other processes, ascending.
-  std::vector<int> TensorPeers() const {
-    std::vector<int> peers;
-    if (StageIsLocal()) return peers;
-    for (const int r : stage_ranks) {
-      if (r != rank) peers.push_back(r);  // all ranks use Gloo, or none
-    }
-    return peers;
-  }
-  std::vector<int> LinkPeers() const {
-    std::vector<int> peers;
-    if (previous >= 0 && !IsLocal(previous)) peers.push_back(previous);
-    for (const int r : next) {
-      if (!IsLocal(r)) peers.push_back(r);
-    }
-    return peers;
-  }
-  std::vector<int> IdPeers() const {
-    std::vector<int> peers;
-    if (is_sampling()) {
-      for (const int r : first_ranks) {
-        if (!IsLocal(r)) peers.push_back(r);
-      }
-    } else if (is_first() && !IsLocal(layout.sampling_rank())) {
-      peers.push_back(layout.sampling_rank());
-    }
-    return peers;
-  }
-
-  const GroupLayout& layout;
-  const int rank;
-  const GroupLayout::Place place;
-  const std::vector<int> stage_ranks;
-  const int previous;
-  const std::vector<int> next;
-  std::vector<int> first_ranks;
-};
+constexpr char kTensorGroup[] = "tensor group";
+constexpr char kStageLink[] = "stage link";
+constexpr char kIdChannel[] = "id channel";
 
 int64_t ResidualFloats(const CommunicatorOptions& options) {
   return int64_t{options.max_tokens} * options.hidden_size;
 }
 
-int64_t MaxAllReduce(const CommunicatorOptions& options) {
-  return ResidualFloats(options) * sizeof(int64_t);
+MessageSizes SizesOf(const CommunicatorOptions& options) {
+  const int64_t floats = ResidualFloats(options);
+  return {.piece = RoundsTensorGroup::PieceBytes(floats * sizeof(int64_t)),
+          .residual = floats * sizeof(float),
+          .ids = IdMessageBytes(options.max_num_seqs)};
 }
 
 // The longest wait there is: ids come when they come. What ends it is a fault.
@@ -103,13 +53,18 @@ class Formation {
         prefix_(prefix),
         options_(options),
         deadline_(Clock::now() + options.form_timeout),
-        fault_(std::make_shared<GroupFault>()) {
+        fault_(std::make_shared<GroupFault>()),
+        memory_(seat.rank, seat.AllPeers()) {
     hub_->Register(prefix_, fault_);
   }
 
   absl::StatusOr<Communicators> Run() {
     Communicators made;
     made.fault = fault_;
+    // Also where no data will go through it today.
+    if (!seat_.AllPeers().empty())
+      RETURN_IF_ERROR(CheckDataHost(options_.data_host));
+    RETURN_IF_ERROR(OpenMemory());
     RETURN_IF_ERROR(OpenContexts());
     ASSIGN_OR_RETURN(made.tensor_group, MakeTensorGroup());
     RETURN_IF_ERROR(MakeLinks(&made));
@@ -122,15 +77,30 @@ class Formation {
   }
 
  private:
-  // Connects to the peers in other processes, purpose by purpose. All ranks
+  // Finds out who can share memory, and what lies in it.
+  absl::Status OpenMemory() {
+    const SharedAreas mine = AreasOf(seat_.rank);
+    if (options_.share_memory && memory_.Make(mine.bytes()))
+      mine.Prepare(memory_.of(seat_.rank));
+    RETURN_IF_ERROR(memory_.Publish(store_, prefix_));
+    return memory_.Agree(store_, prefix_, *fault_, deadline_);
+  }
+
+  SharedAreas AreasOf(int rank) const {
+    return SharedAreas(Seat(seat_.layout, rank), SizesOf(options_));
+  }
+
+  // Connects to the peers that share no memory, purpose by purpose. All ranks
   // listen on everything before any connects.
   absl::Status OpenContexts() {
-    RETURN_IF_ERROR(Open("tensor group", seat_.TensorPeers(),
-                         options_.step_timeout, &tensor_context_));
-    RETURN_IF_ERROR(Open("stage link", seat_.LinkPeers(),
+    if (!memory_.ShareAll(seat_.stage_ranks)) {
+      RETURN_IF_ERROR(Open(kTensorGroup, seat_.TensorPeers(),
+                           options_.step_timeout, &tensor_context_));
+    }
+    RETURN_IF_ERROR(Open(kStageLink, Apart(seat_.LinkPeers()),
                          options_.stage_timeout, &link_context_));
     RETURN_IF_ERROR(
-        Open("id channel", seat_.IdPeers(), kForEver, &id_context_));
+        Open(kIdChannel, Apart(seat_.IdPeers()), kForEver, &id_context_));
     for (const auto& context : {tensor_context_, link_context_, id_context_}) {
       if (context == nullptr) continue;
       RETURN_IF_ERROR(context->Connect(store_, KeyOf(*context), deadline_));
@@ -138,8 +108,13 @@ class Formation {
     return absl::OkStatus();
   }
 
+  std::vector<int> Apart(std::vector<int> peers) const {
+    std::erase_if(peers, [&](int peer) { return memory_.Shares(peer); });
+    return peers;
+  }
+
   absl::Status Open(const char* name, const std::vector<int>& peers,
-                    std::chrono::milliseconds timeout,
+                    milliseconds timeout,
                     std::shared_ptr<GlooContext>* context) {
     if (peers.empty()) return absl::OkStatus();
     if (device_ == nullptr) {
@@ -160,18 +135,35 @@ class Formation {
   }
 
   absl::StatusOr<std::unique_ptr<TensorGroup>> MakeTensorGroup() {
-    const int size = static_cast<int>(seat_.stage_ranks.size());
-    if (size == 1) return std::make_unique<SoloTensorGroup>(fault_);
+    if (seat_.tp_size() == 1) return std::make_unique<SoloTensorGroup>(fault_);
+    if (seat_.StageIsLocal()) return MakeThreadGroup();
+    return std::make_unique<RoundsTensorGroup>(MakeRounds(),
+                                               SizesOf(options_).piece);
+  }
+
+  std::unique_ptr<Rounds> MakeRounds() const {
+    const int first_rank = seat_.stage_ranks.front();
+    const size_t piece = SizesOf(options_).piece;
     if (tensor_context_ != nullptr) {
-      return std::make_unique<GlooTensorGroup>(tensor_context_,
-                                               seat_.stage_ranks.front(), size,
-                                               MaxAllReduce(options_));
+      return std::make_unique<GlooRounds>(tensor_context_, first_rank,
+                                          seat_.tp_size(), piece);
     }
+    std::vector<SharedRounds::Area> areas;
+    for (const int r : seat_.stage_ranks)
+      areas.push_back(AreasOf(r).Rounds(memory_.of(r)));
+    const SharedWait wait = {kTensorGroup, options_.step_timeout, MaySpin(),
+                             fault_};
+    return std::make_unique<SharedRounds>(wait, seat_.place.tp_rank, first_rank,
+                                          piece, areas);
+  }
+
+  absl::StatusOr<std::unique_ptr<TensorGroup>> MakeThreadGroup() {
+    const int size = seat_.tp_size();
     ThreadTensorGroupOptions options;
     options.rank = seat_.place.tp_rank;
     options.first_rank = seat_.stage_ranks.front();
     options.timeout = options_.step_timeout;
-    options.spin = options_.spin && size <= NumCores();
+    options.spin = MaySpin();
     ASSIGN_OR_RETURN(
         auto state,
         hub_->Meet<ThreadGroupState>(
@@ -180,6 +172,10 @@ class Formation {
             [&] { return std::make_shared<ThreadGroupState>(size); }));
     return std::make_unique<ThreadTensorGroup>(std::move(state), fault_,
                                                options);
+  }
+
+  bool MaySpin() const {
+    return options_.spin && seat_.tp_size() <= NumCores();
   }
 
   static int NumCores() {
@@ -199,13 +195,52 @@ class Formation {
 
   absl::StatusOr<std::unique_ptr<StageLink>> MakeLinkFrom(int peer) {
     if (seat_.IsLocal(peer)) return MakeMemoryLink(peer, seat_.rank, peer);
-    return GlooStageLink::FromPrevious(
-        link_context_, peer, ResidualFloats(options_) * sizeof(float));
+    return std::make_unique<ProcessStageLink>(ResidualReceiver(peer), fault_);
   }
 
   absl::StatusOr<std::unique_ptr<StageLink>> MakeLinkTo(int peer) {
     if (seat_.IsLocal(peer)) return MakeMemoryLink(seat_.rank, peer, peer);
-    return GlooStageLink::ToNext(link_context_, peer);
+    return std::make_unique<ProcessStageLink>(ResidualSender(peer), fault_);
+  }
+
+  // A link blocks rather than spins: another stage computes for long.
+  SharedWait LinkWait() const {
+    return {kStageLink, options_.stage_timeout, /*spin=*/false, fault_};
+  }
+  SharedWait IdWait() const {
+    return {kIdChannel, kForEver, /*spin=*/false, fault_};
+  }
+
+  std::unique_ptr<MessageSender> ResidualSender(int peer) const {
+    if (!memory_.Shares(peer))
+      return std::make_unique<GlooMessageSender>(link_context_, peer);
+    return std::make_unique<SharedMessageSender>(
+        LinkWait(), peer, AreasOf(peer).Residual(memory_.of(peer)));
+  }
+
+  std::unique_ptr<MessageReceiver> ResidualReceiver(int peer) const {
+    if (!memory_.Shares(peer))
+      return std::make_unique<GlooMessageReceiver>(link_context_, peer,
+                                                   SizesOf(options_).residual);
+    return std::make_unique<SharedMessageReceiver>(
+        LinkWait(), peer, memory_.of(peer),
+        AreasOf(seat_.rank).Residual(memory_.of(seat_.rank)));
+  }
+
+  std::unique_ptr<MessageSender> IdSenderEnd(int peer) const {
+    if (!memory_.Shares(peer))
+      return std::make_unique<GlooMessageSender>(id_context_, peer);
+    return std::make_unique<SharedMessageSender>(
+        IdWait(), peer, AreasOf(peer).Ids(memory_.of(peer)));
+  }
+
+  std::unique_ptr<MessageReceiver> IdReceiverEnd(int peer) const {
+    if (!memory_.Shares(peer))
+      return std::make_unique<GlooMessageReceiver>(id_context_, peer,
+                                                   SizesOf(options_).ids);
+    return std::make_unique<SharedMessageReceiver>(
+        IdWait(), peer, memory_.of(peer),
+        AreasOf(seat_.rank).Ids(memory_.of(seat_.rank)));
   }
 
   absl::StatusOr<std::unique_ptr<StageLink>> MakeMemoryLink(int from, int to,
@@ -230,8 +265,9 @@ class Formation {
     if (seat_.is_sampling()) {
       RETURN_IF_ERROR(AddIdReceivers(&parts));
     } else if (!seat_.IsLocal(parts.sampling_rank)) {
-      parts.receiver = std::make_unique<GlooIdReceiver>(
-          id_context_, parts.sampling_rank, options_.max_num_seqs, parts.inbox);
+      parts.receiver = std::make_unique<IdReceiver>(
+          IdReceiverEnd(parts.sampling_rank), options_.max_num_seqs,
+          parts.inbox, fault_);
     }
     return std::make_unique<RankIdChannel>(std::move(parts), fault_);
   }
@@ -244,8 +280,8 @@ class Formation {
         ASSIGN_OR_RETURN(auto queue, IdQueueTo(rank));
         parts->local.push_back(std::move(queue));
       } else {
-        parts->remote.push_back(std::make_unique<GlooIdSender>(
-            id_context_, rank, options_.max_num_seqs));
+        parts->remote.push_back(std::make_unique<IdSender>(
+            IdSenderEnd(rank), options_.max_num_seqs, fault_));
       }
     }
     return absl::OkStatus();
@@ -269,6 +305,7 @@ class Formation {
   const CommunicatorOptions& options_;
   const Clock::time_point deadline_;
   const std::shared_ptr<GroupFault> fault_;
+  HostMemory memory_;
   // Contexts hold the device; parts hold their context.
   std::shared_ptr<gloo::transport::Device> device_;
   std::shared_ptr<GlooContext> tensor_context_, link_context_, id_context_;
@@ -293,8 +330,8 @@ int64_t CommunicatorBytes(const GroupLayout& layout, int my_rank,
   const Seat seat(layout, my_rank);
   int64_t bytes = 0;
   if (!seat.StageIsLocal()) {
-    bytes += GlooTensorGroup::BufferBytes(
-        static_cast<int>(seat.stage_ranks.size()), MaxAllReduce(options));
+    // Shared memory needs less.
+    bytes += GlooRounds::BufferBytes(seat.tp_size(), SizesOf(options).piece);
   }
   // A link's two messages count on the receiving rank, in memory too.
   if (seat.previous >= 0) {

@@ -28,9 +28,11 @@ struct CommunicatorOptions {
   int hidden_size = 0;
   int max_tokens = 0;    // rows of one residual
   int max_num_seqs = 0;  // rows of one step's samples
-  // Threads of one process spin some microseconds before they block. Off where
-  // the host runs more ranks than it has cores.
+  // Ranks of one host spin some microseconds before they block. Off where the
+  // host runs more ranks than it has cores.
   bool spin = true;
+  // Memory between processes of one host, where the system lets them.
+  bool share_memory = true;
 };
 
 // All that one rank talks to its peers through. A fault of one part is a fault
@@ -58,9 +60,10 @@ int64_t CommunicatorBytes(const GroupLayout& layout, int my_rank,
 
 // Connects `my_rank` to its peers. Every rank calls it at about the same time,
 // each on a thread of its own, with the same layout, prefix and sizes; the
-// ranks of one process share `hub`. A group or link whose ranks live in one
-// process goes through memory, any other through Gloo; a group of one needs
-// neither.
+// ranks of one process share `hub`. A group or link goes through the memory of
+// one process where all its ranks live in it, else through memory that
+// processes of one host share where all can open it, else through Gloo; a group
+// of one needs none.
 //
 // Fails within form_timeout (plus a second) with a message that names the peer:
 // DeadlineExceeded, or Unavailable where connecting went wrong. Gloo's

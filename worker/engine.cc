@@ -84,8 +84,8 @@ void RankEngine::Handle(const ReceivedPlan& plan) {
         absl::IsCancelled(status) ? spdlog::level::debug : spdlog::level::err,
         "rank {}: plan {}: {}", options_.rank, plan.plan.step_id(),
         std::string(status.message()));
+    EncodeFault(status, communicators_->fault->peer_rank(), &result);
     communicators_->Abort(status);
-    EncodeFault(status, /*peer_rank=*/-1, &result);
     on_result_(result);
     return;
   }

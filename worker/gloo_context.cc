@@ -20,14 +20,13 @@
 #include "gloo/transport/context.h"
 #include "gloo/transport/tcp/device.h"
 #include "gloo/transport/unbound_buffer.h"
+#include "worker/await_key.h"
 
 namespace quatrain {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
-
-constexpr milliseconds kLookup(500);
 
 constexpr int kGreetingSlot = 1 << 20;  // apart from all others
 
@@ -40,29 +39,6 @@ milliseconds Left(Clock::time_point deadline) {
 void IgnoreSigpipe() {
   static const auto before = std::signal(SIGPIPE, SIG_IGN);
   (void)before;
-}
-
-// Whether a socket can be bound to `host`. Asked before Gloo, which does not
-// notice a name without an address, and leaks when it cannot bind.
-absl::Status CheckOwnAddress(const std::string& host) {
-  addrinfo hints = {};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (const int error = getaddrinfo(host.c_str(), nullptr, &hints, &found)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("data host ", host, ": ", gai_strerror(error)));
-  }
-  bool bound = false;
-  for (const addrinfo* a = found; a != nullptr && !bound; a = a->ai_next) {
-    const int fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
-    if (fd < 0) continue;
-    bound = bind(fd, a->ai_addr, a->ai_addrlen) == 0;
-    close(fd);
-  }
-  freeaddrinfo(found);
-  if (bound) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("data host ", host, ": not an address of this machine"));
 }
 
 std::string AddressKey(const std::string& prefix, int from, int to) {
@@ -96,10 +72,33 @@ class ConnectWatch {
 
 }  // namespace
 
+absl::Status CheckDataHost(const std::string& host) {
+  addrinfo hints = {};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (const int error = getaddrinfo(host.c_str(), nullptr, &hints, &found)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data host ", host, ": ", gai_strerror(error)));
+  }
+  bool bound = false;
+  for (const addrinfo* a = found; a != nullptr && !bound; a = a->ai_next) {
+    const int fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
+    if (fd < 0) continue;
+    bound = bind(fd, a->ai_addr, a->ai_addrlen) == 0;
+    close(fd);
+  }
+  freeaddrinfo(found);
+  if (bound) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("data host ", host, ": not an address of this machine"));
+}
+
 absl::StatusOr<std::shared_ptr<gloo::transport::Device>> OpenGlooDevice(
     const std::string& data_host) {
   IgnoreSigpipe();
-  RETURN_IF_ERROR(CheckOwnAddress(data_host));
+  // Before Gloo, which does not notice a name without an address, and leaks
+  // when it cannot bind.
+  RETURN_IF_ERROR(CheckDataHost(data_host));
   try {
     return gloo::transport::tcp::CreateDevice(
         gloo::transport::tcp::attr(data_host.c_str()));
@@ -158,26 +157,14 @@ absl::Status GlooContext::Publish(KeyValueStore* store,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> GlooContext::Lookup(KeyValueStore* store,
-                                                const std::string& key,
-                                                Clock::time_point deadline) {
-  // In short waits, because a store knows nothing of an abort.
-  while (true) {
-    auto value = store->Get(key, std::min(kLookup, Left(deadline)));
-    if (!absl::IsDeadlineExceeded(value.status())) return value;
-    RETURN_IF_ERROR(fault_->status());
-    if (Clock::now() >= deadline) return value;
-  }
-}
-
 absl::Status GlooContext::Connect(KeyValueStore* store,
                                   const std::string& prefix,
                                   Clock::time_point deadline) {
   // All addresses first: once a peer has published, connecting is quick.
   std::vector<std::string> addresses;
   for (const int peer : options_.peers) {
-    auto address =
-        Lookup(store, AddressKey(prefix, peer, options_.rank), deadline);
+    auto address = AwaitKey(store, AddressKey(prefix, peer, options_.rank),
+                            *fault_, deadline);
     if (!address.ok()) {
       return absl::Status(
           address.status().code(),
@@ -267,12 +254,16 @@ bool GlooBuffer::Run(Call call) {
   } catch (const std::exception& e) {
     // Gloo has one exception for both; only a timeout lasts as long as one.
     if (Clock::now() - start >= timeout) {
-      context_->fault().Raise(absl::DeadlineExceededError(
-          absl::StrCat(name, ": rank ", peer_, " did not answer within ",
-                       timeout.count(), " ms")));
+      context_->fault().Raise(
+          absl::DeadlineExceededError(absl::StrCat(name, ": rank ", peer_,
+                                                   " did not answer within ",
+                                                   timeout.count(), " ms")),
+          peer_);
     } else {
-      context_->fault().Raise(absl::UnavailableError(
-          absl::StrCat(name, ": rank ", peer_, " is lost: ", e.what())));
+      context_->fault().Raise(
+          absl::UnavailableError(
+              absl::StrCat(name, ": rank ", peer_, " is lost: ", e.what())),
+          peer_);
     }
     return false;
   }

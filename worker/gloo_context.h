@@ -22,6 +22,9 @@ class UnboundBuffer;
 
 namespace quatrain {
 
+// InvalidArgument unless a socket can be bound to `data_host`.
+absl::Status CheckDataHost(const std::string& data_host);
+
 // The network device that a rank's contexts share: one address, one thread that
 // reads the sockets. InvalidArgument if `data_host` is not an address of this
 // machine.
@@ -82,9 +85,6 @@ class GlooContext {
  private:
   GlooContext(const Options& options, std::shared_ptr<GroupFault> fault);
 
-  absl::StatusOr<std::string> Lookup(
-      KeyValueStore* store, const std::string& key,
-      std::chrono::steady_clock::time_point deadline);
   absl::Status Greet(uint64_t greeting,
                      std::chrono::steady_clock::time_point deadline);
   // What went wrong with peers[peer].

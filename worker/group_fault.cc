@@ -6,12 +6,13 @@
 
 namespace quatrain {
 
-void GroupFault::Raise(absl::Status status) {
+void GroupFault::Raise(absl::Status status, int peer_rank) {
   CHECK(!status.ok()) << "a fault needs a reason";
   {
     MutexLock lock(&status_mutex_);
     if (!status_.ok()) return;
     status_ = std::move(status);
+    peer_rank_ = peer_rank;
     raised_.store(true, std::memory_order_release);
   }
   MutexLock lock(&hooks_mutex_);
@@ -22,6 +23,11 @@ absl::Status GroupFault::status() const {
   if (!raised()) return absl::OkStatus();
   MutexLock lock(&status_mutex_);
   return status_;
+}
+
+int GroupFault::peer_rank() const {
+  MutexLock lock(&status_mutex_);
+  return peer_rank_;
 }
 
 int GroupFault::AddHook(std::function<void()> wake) {

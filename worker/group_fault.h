@@ -16,11 +16,14 @@ namespace quatrain {
 class GroupFault {
  public:
   // The first call decides the status and runs the hooks; later ones do
-  // nothing. Not from within a hook.
-  void Raise(absl::Status status);
+  // nothing. Not from within a hook. `peer_rank` is the rank that it is about,
+  // if it is about one.
+  void Raise(absl::Status status, int peer_rank = kNoRank);
+  static constexpr int kNoRank = -1;
 
   bool raised() const { return raised_.load(std::memory_order_acquire); }
   absl::Status status() const;
+  int peer_rank() const;
 
   // `wake` runs when the fault is raised, at once if it already is. It wakes
   // waiters and returns soon. RemoveHook waits until it is not running.
@@ -32,6 +35,7 @@ class GroupFault {
 
   mutable Mutex status_mutex_;
   absl::Status status_ ABSL_GUARDED_BY(status_mutex_);
+  int peer_rank_ ABSL_GUARDED_BY(status_mutex_) = kNoRank;
 
   Mutex hooks_mutex_;  // held while hooks run
   std::map<int, std::function<void()>> hooks_ ABSL_GUARDED_BY(hooks_mutex_);

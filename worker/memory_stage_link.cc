@@ -110,12 +110,14 @@ void MemoryStageLink::Receive(MatrixView residual) {
 
 void MemoryStageLink::RaiseFault(const char* what) {
   if (pipe_->closed()) {
-    fault_->Raise(absl::UnavailableError(
-        absl::StrCat("stage link: rank ", peer_rank_, " has left it")));
+    fault_->Raise(absl::UnavailableError(absl::StrCat(
+                      "stage link: rank ", peer_rank_, " has left it")),
+                  peer_rank_);
   } else {
     fault_->Raise(absl::DeadlineExceededError(
-        absl::StrCat("stage link: rank ", peer_rank_, " ", what, " within ",
-                     timeout_.count(), " ms")));
+                      absl::StrCat("stage link: rank ", peer_rank_, " ", what,
+                                   " within ", timeout_.count(), " ms")),
+                  peer_rank_);
   }
 }
 

@@ -56,57 +56,53 @@ bool Decode(std::span<const std::byte> message, int max_num_seqs,
   return true;
 }
 
-int MaxNumSeqs(size_t message_bytes) {
-  return (message_bytes - sizeof(Header)) / (sizeof(int32_t) + 1);
-}
-
 }  // namespace
 
 size_t IdMessageBytes(int max_num_seqs) {
   return sizeof(Header) + max_num_seqs * (sizeof(int32_t) + 1);
 }
 
-GlooIdSender::GlooIdSender(std::shared_ptr<GlooContext> context, int peer,
-                           int max_num_seqs)
-    : context_(std::move(context)),
-      end_(context_, peer),
+IdSender::IdSender(std::unique_ptr<MessageSender> end, int max_num_seqs,
+                   std::shared_ptr<GroupFault> fault)
+    : end_(std::move(end)),
+      max_num_seqs_(max_num_seqs),
       message_(IdMessageBytes(max_num_seqs)),
       queue_(kMaxSamplesInFlight),
-      hook_(context_->shared_fault(), [this] { queue_.Close(); }),
+      hook_(std::move(fault), [this] { queue_.Close(); }),
       thread_([this] { Run(); }) {}
 
-GlooIdSender::~GlooIdSender() {
+IdSender::~IdSender() {
   queue_.Close();
-  context_->Close();
+  end_->Close();
 }
 
-void GlooIdSender::Run() {
+void IdSender::Run() {
   while (const auto samples = queue_.Pop()) {
-    Encode(*samples, MaxNumSeqs(message_.size()), message_);
-    if (!end_.Send(message_)) return;
+    Encode(*samples, max_num_seqs_, message_);
+    if (!end_->Send(message_)) return;
   }
 }
 
-GlooIdReceiver::GlooIdReceiver(std::shared_ptr<GlooContext> context, int peer,
-                               int max_num_seqs,
-                               std::shared_ptr<SamplesQueue> queue)
-    : context_(std::move(context)),
-      end_(context_, peer, IdMessageBytes(max_num_seqs)),
+IdReceiver::IdReceiver(std::unique_ptr<MessageReceiver> end, int max_num_seqs,
+                       std::shared_ptr<SamplesQueue> queue,
+                       std::shared_ptr<GroupFault> fault)
+    : fault_(std::move(fault)),
+      end_(std::move(end)),
+      max_num_seqs_(max_num_seqs),
       message_(IdMessageBytes(max_num_seqs)),
       queue_(std::move(queue)),
       thread_([this] { Run(); }) {}
 
-GlooIdReceiver::~GlooIdReceiver() {
+IdReceiver::~IdReceiver() {
   queue_->Close();
-  context_->Close();
+  end_->Close();
 }
 
-void GlooIdReceiver::Run() {
+void IdReceiver::Run() {
   Samples samples;
-  while (end_.Receive(message_)) {
-    if (!Decode(message_, MaxNumSeqs(message_.size()), &samples)) {
-      context_->fault().Raise(
-          absl::InternalError("id channel: a message is too long"));
+  while (end_->Receive(message_)) {
+    if (!Decode(message_, max_num_seqs_, &samples)) {
+      fault_->Raise(absl::InternalError("id channel: a message is too long"));
       return;
     }
     if (!queue_->Push(samples)) return;

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "base/bounded_queue.h"
-#include "worker/gloo_stage_link.h"
 #include "worker/group_fault.h"
 #include "worker/id_channel.h"
+#include "worker/message_path.h"
 
 namespace quatrain {
 
@@ -18,19 +18,19 @@ using SamplesQueue = BoundedQueue<Samples>;
 
 // Takes samples from a queue to a first rank in another process, on a thread of
 // its own.
-class GlooIdSender {
+class IdSender {
  public:
-  GlooIdSender(std::shared_ptr<GlooContext> context, int peer,
-               int max_num_seqs);
-  ~GlooIdSender();
+  IdSender(std::unique_ptr<MessageSender> end, int max_num_seqs,
+           std::shared_ptr<GroupFault> fault);
+  ~IdSender();
 
   SamplesQueue& queue() { return queue_; }
 
  private:
   void Run();
 
-  const std::shared_ptr<GlooContext> context_;
-  GlooSendEnd end_;
+  const std::unique_ptr<MessageSender> end_;
+  const int max_num_seqs_;
   std::vector<std::byte> message_;
   SamplesQueue queue_;
   const FaultHook hook_;  // closes the queue
@@ -38,17 +38,19 @@ class GlooIdSender {
 };
 
 // Puts samples from another process into a queue, on a thread of its own.
-class GlooIdReceiver {
+class IdReceiver {
  public:
-  GlooIdReceiver(std::shared_ptr<GlooContext> context, int peer,
-                 int max_num_seqs, std::shared_ptr<SamplesQueue> queue);
-  ~GlooIdReceiver();
+  IdReceiver(std::unique_ptr<MessageReceiver> end, int max_num_seqs,
+             std::shared_ptr<SamplesQueue> queue,
+             std::shared_ptr<GroupFault> fault);
+  ~IdReceiver();
 
  private:
   void Run();
 
-  const std::shared_ptr<GlooContext> context_;
-  GlooReceiveEnd end_;
+  const std::shared_ptr<GroupFault> fault_;
+  const std::unique_ptr<MessageReceiver> end_;
+  const int max_num_seqs_;
   std::vector<std::byte> message_;
   // Shared with the channel that reads it.
   const std::shared_ptr<SamplesQueue> queue_;
@@ -59,7 +61,7 @@ class GlooIdReceiver {
 size_t IdMessageBytes(int max_num_seqs);
 
 // The channel of the first rank of a stage, put together from what its peers
-// need: memory inside a process, Gloo between processes.
+// need: memory inside a process, messages between processes.
 class RankIdChannel final : public IdChannel {
  public:
   struct Parts {
@@ -67,12 +69,11 @@ class RankIdChannel final : public IdChannel {
     size_t max_num_seqs = 0;
     std::chrono::milliseconds timeout{10'000};
     std::shared_ptr<SamplesQueue> inbox;
-    std::unique_ptr<GlooIdReceiver>
-        receiver;  // null: filled within the process
+    std::unique_ptr<IdReceiver> receiver;  // null: filled within the process
     // On the sampling rank: first ranks of this process, its own among them,
     // and of others.
     std::vector<std::shared_ptr<SamplesQueue>> local;
-    std::vector<std::unique_ptr<GlooIdSender>> remote;
+    std::vector<std::unique_ptr<IdSender>> remote;
   };
 
   RankIdChannel(Parts parts, std::shared_ptr<GroupFault> fault);

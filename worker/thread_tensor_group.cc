@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/pause_core.h"
 
 namespace quatrain {
 namespace {
@@ -17,12 +18,6 @@ using Clock = std::chrono::steady_clock;
 // Longer than a decode step's imbalance between ranks mostly is, shorter than
 // what a blocked thread costs twice.
 constexpr auto kSpin = std::chrono::microseconds(50);
-
-void PauseCore() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
 
 // Slices begin at cache lines of 64-bit numbers, so that ranks do not share
 // one.
@@ -105,13 +100,17 @@ bool ThreadTensorGroup::Arrive() {
 
 void ThreadTensorGroup::RaiseFault() {
   if (const int by = state_->broken_by(); by >= 0) {
-    fault_->Raise(absl::UnavailableError(absl::StrCat(
-        "tensor group: rank ", options_.first_rank + by, " has left it")));
+    const int peer = options_.first_rank + by;
+    fault_->Raise(absl::UnavailableError(absl::StrCat("tensor group: rank ",
+                                                      peer, " has left it")),
+                  peer);
   } else {
+    const int peer =
+        options_.first_rank + std::max(0, state_->MissingFor(options_.rank));
     fault_->Raise(absl::DeadlineExceededError(absl::StrCat(
-        "tensor group: rank ",
-        options_.first_rank + std::max(0, state_->MissingFor(options_.rank)),
-        " did not come within ", options_.timeout.count(), " ms")));
+                      "tensor group: rank ", peer, " did not come within ",
+                      options_.timeout.count(), " ms")),
+                  peer);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/cpu/thread_pool.h"
 
 #include "base/check.h"
+#include "base/pause_core.h"
 
 namespace quatrain {
 namespace {
@@ -8,14 +9,6 @@ namespace {
 // About 50 us of polling: longer than the gaps inside a step, shorter than the
 // gaps between steps.
 constexpr int kSpins = 1000;
-
-void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 }  // namespace
 
@@ -67,7 +60,7 @@ uint32_t ThreadPool::WaitChange(const std::atomic<uint32_t>& word,
   for (int i = 0; spin_ && i < kSpins; ++i) {
     const uint32_t value = word.load();
     if (value != old) return value;
-    Pause();
+    PauseCore();
   }
   word.wait(old);
   return word.load();

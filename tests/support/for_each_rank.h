@@ -3,6 +3,7 @@
 #include <barrier>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <utility>
@@ -30,6 +31,19 @@ inline void ForEachRank(int size,
   }
 }
 
+// What ranks talk through: the memory of one process, or, each in a process of
+// its own, memory that these share, or Gloo.
+enum class Transport { kThreads, kSharedMemory, kGloo };
+
+inline std::string NameOf(Transport transport) {
+  return transport == Transport::kThreads        ? "threads"
+         : transport == Transport::kSharedMemory ? "shared_memory"
+                                                 : "gloo";
+}
+
+inline const auto kAllTransports = testing::Values(
+    Transport::kThreads, Transport::kSharedMemory, Transport::kGloo);
+
 // The layout with these many ranks per stage. Rank r lives in process
 // processes[r]; in a process of its own if there are none given.
 inline GroupLayout LayoutOf(const std::vector<int>& stage_sizes,
@@ -45,9 +59,20 @@ inline GroupLayout LayoutOf(const std::vector<int>& stage_sizes,
   return layout;
 }
 
+// As above, for that transport.
+inline GroupLayout LayoutOf(const std::vector<int>& stage_sizes,
+                            Transport transport) {
+  if (transport != Transport::kThreads) return LayoutOf(stage_sizes);
+  const int num_ranks =
+      std::accumulate(stage_sizes.begin(), stage_sizes.end(), 0);
+  return LayoutOf(stage_sizes, std::vector<int>(num_ranks, 0));
+}
+
 // Small sizes, and limits that a test can wait for.
-inline CommunicatorOptions SmallCommunicators() {
+inline CommunicatorOptions SmallCommunicators(
+    Transport transport = Transport::kSharedMemory) {
   CommunicatorOptions options;
+  options.share_memory = transport != Transport::kGloo;
   options.hidden_size = 8;
   options.max_tokens = 16;
   options.max_num_seqs = 4;

@@ -72,16 +72,22 @@ bool RunStep(const GroupLayout& layout, int rank, Communicators& made,
          next.token_ids == std::vector<int32_t>{layout.num_stages()};
 }
 
-class LayoutsTest : public testing::TestWithParam<GroupLayout> {};
+class LayoutsTest
+    : public testing::TestWithParam<std::tuple<GroupLayout, Transport>> {
+ protected:
+  const GroupLayout& layout() const { return std::get<0>(GetParam()); }
+  CommunicatorOptions options() const {
+    return SmallCommunicators(std::get<1>(GetParam()));
+  }
+};
 
 TEST_P(LayoutsTest, WholeStepsRun) {
-  std::atomic<int> running{GetParam().num_ranks()};
-  CommunicatorOptions options = SmallCommunicators();
-  WithCommunicators(GetParam(), options, [&](int rank, Communicators& made) {
+  std::atomic<int> running{layout().num_ranks()};
+  WithCommunicators(layout(), options(), [&](int rank, Communicators& made) {
     for (uint64_t step = 1; step <= 30; ++step) {
-      EXPECT_TRUE(RunStep(GetParam(), rank, made, step)) << made.status();
+      EXPECT_TRUE(RunStep(layout(), rank, made, step)) << made.status();
     }
-    EXPECT_EQ(made.buffer_bytes, CommunicatorBytes(GetParam(), rank, options));
+    EXPECT_EQ(made.buffer_bytes, CommunicatorBytes(layout(), rank, options()));
     --running;
     while (running > 0) std::this_thread::sleep_for(milliseconds(1));
   });
@@ -89,19 +95,23 @@ TEST_P(LayoutsTest, WholeStepsRun) {
 
 INSTANTIATE_TEST_SUITE_P(
     Layouts, LayoutsTest,
-    testing::Values(LayoutOf({1}), LayoutOf({2, 2}, {0, 0, 0, 0}),
-                    LayoutOf({2, 2}), LayoutOf({2, 2}, {0, 0, 1, 1}),
-                    LayoutOf({2, 2}, {0, 1, 0, 1}),
-                    LayoutOf({3, 1, 2}, {0, 0, 1, 1, 2, 2}),
-                    LayoutOf({1, 3, 2}, {0, 0, 1, 2, 0, 0})));
+    testing::Combine(
+        testing::Values(LayoutOf({1}), LayoutOf({2, 2}, {0, 0, 0, 0}),
+                        LayoutOf({2, 2}), LayoutOf({2, 2}, {0, 0, 1, 1}),
+                        LayoutOf({2, 2}, {0, 1, 0, 1}),
+                        LayoutOf({3, 1, 2}, {0, 0, 1, 1, 2, 2}),
+                        LayoutOf({1, 3, 2}, {0, 0, 1, 2, 0, 0})),
+        testing::Values(Transport::kSharedMemory, Transport::kGloo)));
 
-TEST(CommunicatorsTest, FourProcessesRunSteps) {
+class ProcessesTest : public testing::TestWithParam<Transport> {};
+
+TEST_P(ProcessesTest, FourProcessesRunSteps) {
   FileKeyValueStore store;
   const GroupLayout layout = LayoutOf({2, 2});
   const auto run = [&](int rank) {
     ProcessHub hub;
     auto made = FormCommunicators(layout, rank, &hub, &store, "epoch-1",
-                                  SmallCommunicators());
+                                  SmallCommunicators(GetParam()));
     if (!made.ok()) return 2;
     for (uint64_t step = 1; step <= 100; ++step) {
       if (!RunStep(layout, rank, *made, step)) return 1;
@@ -119,18 +129,48 @@ TEST(CommunicatorsTest, FourProcessesRunSteps) {
   EXPECT_EQ(three.Wait(), 0);
 }
 
+INSTANTIATE_TEST_SUITE_P(Transports, ProcessesTest,
+                         testing::Values(Transport::kSharedMemory,
+                                         Transport::kGloo),
+                         [](const auto& info) { return NameOf(info.param); });
+
+// Rank 2 can share memory with nobody, as if it ran in another container: only
+// ranks 0 and 1 share theirs.
+TEST(CommunicatorsTest, RankApartIsReachedThroughGloo) {
+  for (const GroupLayout& layout : {LayoutOf({3}), LayoutOf({2, 1})}) {
+    MemoryKeyValueStore store;
+    std::vector<ProcessHub> hubs(3);
+    std::atomic<int> done = 0;
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < 3; ++rank) {
+      threads.emplace_back([&, rank] {
+        CommunicatorOptions options = SmallCommunicators();
+        options.share_memory = rank != 2;
+        auto made = FormCommunicators(layout, rank, &hubs[rank], &store,
+                                      "attempt", options);
+        EXPECT_TRUE(made.ok() && RunStep(layout, rank, *made, 1))
+            << made.status();
+        ++done;
+        while (done < 3) std::this_thread::sleep_for(milliseconds(1));
+      });
+    }
+  }
+}
+
 TEST(CommunicatorsTest, LosingOneRankEndsEveryWait) {
   // Rank 0 leaves; rank 3 waits for the link from rank 1, which waits for the
   // sum with rank 0.
   const GroupLayout layout = LayoutOf({2, 2});
-  WithCommunicators(
-      layout, SmallCommunicators(), [&](int rank, Communicators& made) {
-        if (rank == 0) return;
-        const Clock::time_point start = Clock::now();
-        EXPECT_FALSE(RunStep(layout, rank, made, 1));
-        EXPECT_LT(Clock::now() - start, milliseconds(1000));
-        EXPECT_TRUE(absl::IsUnavailable(made.status())) << made.status();
-      });
+  for (const Transport transport : {Transport::kSharedMemory, Transport::kGloo})
+    WithCommunicators(layout, SmallCommunicators(transport),
+                      [&](int rank, Communicators& made) {
+                        if (rank == 0) return;
+                        const Clock::time_point start = Clock::now();
+                        EXPECT_FALSE(RunStep(layout, rank, made, 1));
+                        EXPECT_LT(Clock::now() - start, milliseconds(1000));
+                        EXPECT_TRUE(absl::IsUnavailable(made.status()))
+                            << made.status();
+                      });
 }
 
 // Forms without the ranks in `missing`; what each of the others got.
@@ -208,7 +248,7 @@ class StrangerStore final : public KeyValueStore {
     for (const int fd : sockets_) close(fd);
   }
   absl::Status Put(const std::string& key, const std::string& value) override {
-    if (armed) {
+    if (armed && value.size() >= sizeof(sockaddr_in)) {
       sockaddr_in address;
       std::memcpy(&address, value.data(), sizeof(address));
       const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -237,7 +277,7 @@ class StrangerStore final : public KeyValueStore {
 
 TEST(CommunicatorsTest, StrangerFailsOneAttemptAndTheNextForms) {
   StrangerStore store;
-  CommunicatorOptions options = SmallCommunicators();
+  CommunicatorOptions options = SmallCommunicators(Transport::kGloo);
   options.form_timeout = milliseconds(1500);
   const GroupLayout layout = LayoutOf({2, 1});
   std::vector<ProcessHub> hubs(3);

@@ -18,6 +18,7 @@ using Clock = std::chrono::steady_clock;
 struct Where {
   const char* name;
   std::vector<int> processes;
+  Transport transport = Transport::kSharedMemory;
 };
 void PrintTo(const Where& where, std::ostream* os) { *os << where.name; }
 
@@ -44,30 +45,31 @@ Samples SamplesOf(uint64_t step_id) {
 
 TEST_P(IdChannelTest, FirstRanksReceiveAllInPlanOrder) {
   std::atomic<int> reading{3};
-  Run(SmallCommunicators(), [&](int rank, Communicators& made) {
-    EXPECT_EQ(made.ids != nullptr, rank % 2 == 0);
-    if (rank == 4) {  // far ahead of all readers, without blocking
-      for (uint64_t step = 1; step <= 500; ++step) {
-        made.ids->Publish(SamplesOf(step));
-      }
-    }
-    if (rank % 2 == 0) {
-      for (uint64_t step = 1; step <= 500; ++step) {
-        Samples next;
-        ASSERT_EQ(made.ids->Receive(&next), absl::OkStatus());
-        const Samples expected = SamplesOf(step);
-        EXPECT_EQ(next.step_id, step);
-        EXPECT_EQ(next.token_ids, expected.token_ids);
-        EXPECT_EQ(next.counts, expected.counts);
-      }
-      --reading;
-    }
-    while (reading > 0) std::this_thread::sleep_for(milliseconds(1));
-  });
+  Run(SmallCommunicators(GetParam().transport),
+      [&](int rank, Communicators& made) {
+        EXPECT_EQ(made.ids != nullptr, rank % 2 == 0);
+        if (rank == 4) {  // far ahead of all readers, without blocking
+          for (uint64_t step = 1; step <= 500; ++step) {
+            made.ids->Publish(SamplesOf(step));
+          }
+        }
+        if (rank % 2 == 0) {
+          for (uint64_t step = 1; step <= 500; ++step) {
+            Samples next;
+            ASSERT_EQ(made.ids->Receive(&next), absl::OkStatus());
+            const Samples expected = SamplesOf(step);
+            EXPECT_EQ(next.step_id, step);
+            EXPECT_EQ(next.token_ids, expected.token_ids);
+            EXPECT_EQ(next.counts, expected.counts);
+          }
+          --reading;
+        }
+        while (reading > 0) std::this_thread::sleep_for(milliseconds(1));
+      });
 }
 
 TEST_P(IdChannelTest, NothingSampledIsNoticedAtTheDeadline) {
-  CommunicatorOptions options = SmallCommunicators();
+  CommunicatorOptions options = SmallCommunicators(GetParam().transport);
   options.stage_timeout = milliseconds(300);
   std::atomic<bool> done = false;
   Run(options, [&](int rank, Communicators& made) {
@@ -85,7 +87,7 @@ TEST_P(IdChannelTest, NothingSampledIsNoticedAtTheDeadline) {
 }
 
 TEST_P(IdChannelTest, SilenceBetweenStepsIsNoFault) {
-  CommunicatorOptions options = SmallCommunicators();
+  CommunicatorOptions options = SmallCommunicators(GetParam().transport);
   options.stage_timeout = milliseconds(400);
   std::atomic<int> reading{3};
   Run(options, [&](int rank, Communicators& made) {
@@ -101,38 +103,45 @@ TEST_P(IdChannelTest, SilenceBetweenStepsIsNoFault) {
 }
 
 TEST_P(IdChannelTest, SamplingRankThatLeavesIsNoticed) {
-  Run(SmallCommunicators(), [](int rank, Communicators& made) {
-    if (rank != 0) return;
-    Samples next;
-    const Clock::time_point start = Clock::now();
-    EXPECT_TRUE(absl::IsUnavailable(made.ids->Receive(&next)));
-    EXPECT_LT(Clock::now() - start, milliseconds(1000));
-  });
+  Run(SmallCommunicators(GetParam().transport),
+      [](int rank, Communicators& made) {
+        if (rank != 0) return;
+        Samples next;
+        const Clock::time_point start = Clock::now();
+        EXPECT_TRUE(absl::IsUnavailable(made.ids->Receive(&next)));
+        EXPECT_LT(Clock::now() - start, milliseconds(1000));
+      });
 }
 
 TEST_P(IdChannelTest, AbortEndsAWait) {
   std::atomic<bool> done = false;
-  Run(SmallCommunicators(), [&](int rank, Communicators& made) {
-    if (rank == 2) {
-      std::jthread aborter([&made] {
-        std::this_thread::sleep_for(milliseconds(100));
-        made.Abort(absl::CancelledError("over"));
+  Run(SmallCommunicators(GetParam().transport),
+      [&](int rank, Communicators& made) {
+        if (rank == 2) {
+          std::jthread aborter([&made] {
+            std::this_thread::sleep_for(milliseconds(100));
+            made.Abort(absl::CancelledError("over"));
+          });
+          Samples next;
+          const Clock::time_point start = Clock::now();
+          EXPECT_EQ(made.ids->Receive(&next), absl::CancelledError("over"));
+          EXPECT_LT(Clock::now() - start, milliseconds(1000));
+          done = true;
+        }
+        while (!done) std::this_thread::sleep_for(milliseconds(1));
       });
-      Samples next;
-      const Clock::time_point start = Clock::now();
-      EXPECT_EQ(made.ids->Receive(&next), absl::CancelledError("over"));
-      EXPECT_LT(Clock::now() - start, milliseconds(1000));
-      done = true;
-    }
-    while (!done) std::this_thread::sleep_for(milliseconds(1));
-  });
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Places, IdChannelTest,
-    testing::Values(Where{"OneProcess", {0, 0, 0, 0, 0, 0}},
-                    Where{"ProcessPerRank", {0, 1, 2, 3, 4, 5}},
-                    Where{"FirstAndLastStageTogether", {0, 0, 1, 1, 0, 0}}),
+    testing::Values(
+        Where{"OneProcess", {0, 0, 0, 0, 0, 0}},
+        Where{"ProcessPerRank", {0, 1, 2, 3, 4, 5}},
+        Where{"ProcessPerRankOverGloo", {0, 1, 2, 3, 4, 5}, Transport::kGloo},
+        Where{"FirstAndLastStageTogether", {0, 0, 1, 1, 0, 0}},
+        Where{"FirstAndLastStageTogetherOverGloo",
+              {0, 0, 1, 1, 0, 0},
+              Transport::kGloo}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

@@ -12,8 +12,6 @@ namespace {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-enum class Kind { kMemory, kGloo };
-
 // Rows of one message; every number says which message and where.
 struct Residual {
   Residual(int rows, int cols)
@@ -32,18 +30,11 @@ struct Residual {
   MatrixView view;
 };
 
-GroupLayout Stages(Kind kind, const std::vector<int>& sizes) {
-  int num_ranks = 0;
-  for (const int size : sizes) num_ranks += size;
-  std::vector<int> processes;
-  if (kind == Kind::kMemory) processes.assign(num_ranks, 0);
-  return LayoutOf(sizes, processes);
-}
-
-class StageLinkTest : public testing::TestWithParam<Kind> {};
+class StageLinkTest : public testing::TestWithParam<Transport> {};
 
 TEST_P(StageLinkTest, MessagesArriveInOrder) {
-  WithCommunicators(Stages(GetParam(), {1, 1, 1}), SmallCommunicators(),
+  WithCommunicators(LayoutOf({1, 1, 1}, GetParam()),
+                    SmallCommunicators(GetParam()),
                     [](int rank, Communicators& made) {
                       for (int message = 0; message < 300; ++message) {
                         Residual residual(1 + message % 16, 8);
@@ -63,7 +54,8 @@ TEST_P(StageLinkTest, MessagesArriveInOrder) {
 
 TEST_P(StageLinkTest, SenderRunsTwoMessagesAhead) {
   std::atomic<bool> sent = false;
-  WithCommunicators(Stages(GetParam(), {1, 1}), SmallCommunicators(),
+  WithCommunicators(LayoutOf({1, 1}, GetParam()),
+                    SmallCommunicators(GetParam()),
                     [&](int rank, Communicators& made) {
                       Residual residual(16, 8);
                       if (rank == 0) {
@@ -88,7 +80,8 @@ TEST_P(StageLinkTest, SenderRunsTwoMessagesAhead) {
 
 TEST_P(StageLinkTest, OneRankSendsToSeveral) {
   // Rank j receives from rank j mod n of the stage before.
-  WithCommunicators(Stages(GetParam(), {2, 5}), SmallCommunicators(),
+  WithCommunicators(LayoutOf({2, 5}, GetParam()),
+                    SmallCommunicators(GetParam()),
                     [](int rank, Communicators& made) {
                       Residual residual(3, 8);
                       if (rank < 2) {
@@ -106,44 +99,47 @@ TEST_P(StageLinkTest, OneRankSendsToSeveral) {
 }
 
 TEST_P(StageLinkTest, ReceiverThatTakesNothingIsNoticedAtTheDeadline) {
-  CommunicatorOptions options = SmallCommunicators();
+  CommunicatorOptions options = SmallCommunicators(GetParam());
   options.stage_timeout = milliseconds(300);
   std::atomic<bool> done = false;
-  WithCommunicators(
-      Stages(GetParam(), {1, 1}), options, [&](int rank, Communicators& made) {
-        if (rank == 1) {
-          while (!done) std::this_thread::sleep_for(milliseconds(1));
-          return;
-        }
-        Residual residual(1, 8);
-        const Clock::time_point start = Clock::now();
-        for (int message = 0; message < 3; ++message) {
-          made.to_next[0]->Send(residual.view);
-        }
-        EXPECT_GE(Clock::now() - start, milliseconds(250));
-        EXPECT_TRUE(absl::IsDeadlineExceeded(made.status())) << made.status();
-        EXPECT_THAT(std::string(made.status().message()),
-                    testing::HasSubstr("rank 1"));
-        done = true;
-      });
+  WithCommunicators(LayoutOf({1, 1}, GetParam()), options,
+                    [&](int rank, Communicators& made) {
+                      if (rank == 1) {
+                        while (!done)
+                          std::this_thread::sleep_for(milliseconds(1));
+                        return;
+                      }
+                      Residual residual(1, 8);
+                      const Clock::time_point start = Clock::now();
+                      for (int message = 0; message < 3; ++message) {
+                        made.to_next[0]->Send(residual.view);
+                      }
+                      EXPECT_GE(Clock::now() - start, milliseconds(250));
+                      EXPECT_TRUE(absl::IsDeadlineExceeded(made.status()))
+                          << made.status();
+                      EXPECT_THAT(std::string(made.status().message()),
+                                  testing::HasSubstr("rank 1"));
+                      done = true;
+                    });
 }
 
 TEST_P(StageLinkTest, SenderThatLeavesIsNoticed) {
-  WithCommunicators(Stages(GetParam(), {1, 1}), SmallCommunicators(),
-                    [](int rank, Communicators& made) {
-                      if (rank == 0) return;
-                      Residual residual(1, 8);
-                      const Clock::time_point start = Clock::now();
-                      made.from_previous->Receive(residual.view);
-                      EXPECT_LT(Clock::now() - start, milliseconds(1000));
-                      EXPECT_TRUE(absl::IsUnavailable(made.status()))
-                          << made.status();
-                    });
+  WithCommunicators(
+      LayoutOf({1, 1}, GetParam()), SmallCommunicators(GetParam()),
+      [](int rank, Communicators& made) {
+        if (rank == 0) return;
+        Residual residual(1, 8);
+        const Clock::time_point start = Clock::now();
+        made.from_previous->Receive(residual.view);
+        EXPECT_LT(Clock::now() - start, milliseconds(1000));
+        EXPECT_TRUE(absl::IsUnavailable(made.status())) << made.status();
+      });
 }
 
 TEST_P(StageLinkTest, AbortEndsAWait) {
   std::atomic<bool> done = false;
-  WithCommunicators(Stages(GetParam(), {1, 1}), SmallCommunicators(),
+  WithCommunicators(LayoutOf({1, 1}, GetParam()),
+                    SmallCommunicators(GetParam()),
                     [&](int rank, Communicators& made) {
                       if (rank == 0) {
                         while (!done)
@@ -163,12 +159,8 @@ TEST_P(StageLinkTest, AbortEndsAWait) {
                     });
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, StageLinkTest,
-                         testing::Values(Kind::kMemory, Kind::kGloo),
-                         [](const auto& info) {
-                           return info.param == Kind::kMemory ? "memory"
-                                                              : "gloo";
-                         });
+INSTANTIATE_TEST_SUITE_P(Transports, StageLinkTest, kAllTransports,
+                         [](const auto& info) { return NameOf(info.param); });
 
 }  // namespace
 }  // namespace quatrain

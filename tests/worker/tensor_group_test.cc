@@ -19,23 +19,15 @@ namespace {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-enum class Kind { kThreads, kGloo };
-
-CommunicatorOptions Options() {
-  CommunicatorOptions options = SmallCommunicators();
+CommunicatorOptions Options(Transport transport) {
+  CommunicatorOptions options = SmallCommunicators(transport);
   options.max_tokens = 4096;  // messages up to 256 KiB in one piece
   return options;
 }
 
-GroupLayout OneStage(Kind kind, int size) {
-  std::vector<int> processes(size, 0);
-  if (kind == Kind::kGloo) std::iota(processes.begin(), processes.end(), 0);
-  return LayoutOf({size}, processes);
-}
-
-void WithGroups(Kind kind, int size,
+void WithGroups(Transport transport, int size,
                 const std::function<void(TensorGroup&)>& body) {
-  WithCommunicators(OneStage(kind, size), Options(),
+  WithCommunicators(LayoutOf({size}, transport), Options(transport),
                     [&](int rank, Communicators& made) {
                       EXPECT_EQ(made.tensor_group->rank(), rank);
                       EXPECT_EQ(made.tensor_group->size(), size);
@@ -80,14 +72,15 @@ void ExpectGathered(TensorGroup& group, const std::vector<size_t>& sizes) {
   EXPECT_TRUE(all == expected) << "rank " << group.rank();
 }
 
-class TensorGroupTest : public testing::TestWithParam<std::tuple<Kind, int>> {
+class TensorGroupTest
+    : public testing::TestWithParam<std::tuple<Transport, int>> {
  protected:
-  Kind kind() const { return std::get<0>(GetParam()); }
+  Transport transport() const { return std::get<0>(GetParam()); }
   int size() const { return std::get<1>(GetParam()); }
 };
 
 TEST_P(TensorGroupTest, SumsIntegersModuloTheirWidth) {
-  WithGroups(kind(), size(), [](TensorGroup& group) {
+  WithGroups(transport(), size(), [](TensorGroup& group) {
     // None, fewer than ranks, a decode step's, one beyond a piece and beyond
     // the change of algorithm, and several pieces.
     for (const size_t n : {0, 1, 7, 512, 8192, 8193, 32769, 200'003}) {
@@ -98,7 +91,7 @@ TEST_P(TensorGroupTest, SumsIntegersModuloTheirWidth) {
 }
 
 TEST_P(TensorGroupTest, GathersUnequalAndEmptyParts) {
-  WithGroups(kind(), size(), [](TensorGroup& group) {
+  WithGroups(transport(), size(), [](TensorGroup& group) {
     const int n = group.size();
     ExpectGathered(group, std::vector<size_t>(n, 0));
     ExpectGathered(group, std::vector<size_t>(n, 100));
@@ -115,7 +108,7 @@ TEST_P(TensorGroupTest, GathersUnequalAndEmptyParts) {
 }
 
 TEST_P(TensorGroupTest, ManyCallsInARowDoNotMix) {
-  WithGroups(kind(), size(), [](TensorGroup& group) {
+  WithGroups(transport(), size(), [](TensorGroup& group) {
     std::mt19937 random(7);  // the same calls on all ranks
     for (int call = 0; call < 150; ++call) {
       if (random() % 4 > 0) {
@@ -130,20 +123,20 @@ TEST_P(TensorGroupTest, ManyCallsInARowDoNotMix) {
 }
 
 std::string CaseName(
-    const testing::TestParamInfo<std::tuple<Kind, int>>& info) {
-  return absl::StrCat(
-      std::get<0>(info.param) == Kind::kThreads ? "threads" : "gloo",
-      std::get<1>(info.param));
+    const testing::TestParamInfo<std::tuple<Transport, int>>& info) {
+  return absl::StrCat(NameOf(std::get<0>(info.param)), std::get<1>(info.param));
 }
 // Up to eight threads, which are more than some machines have cores.
 INSTANTIATE_TEST_SUITE_P(Threads, TensorGroupTest,
-                         testing::Combine(testing::Values(Kind::kThreads),
+                         testing::Combine(testing::Values(Transport::kThreads),
                                           testing::Values(1, 2, 3, 4, 5, 8)),
                          CaseName);
-INSTANTIATE_TEST_SUITE_P(Gloo, TensorGroupTest,
-                         testing::Combine(testing::Values(Kind::kGloo),
-                                          testing::Values(2, 3, 4, 5)),
-                         CaseName);
+INSTANTIATE_TEST_SUITE_P(
+    Processes, TensorGroupTest,
+    testing::Combine(testing::Values(Transport::kSharedMemory,
+                                     Transport::kGloo),
+                     testing::Values(2, 3, 4, 5)),
+    CaseName);
 
 TEST(SoloTensorGroupTest, LeavesWhatItIsGiven) {
   SoloTensorGroup group;
@@ -162,14 +155,14 @@ TEST(ThreadTensorGroupTest, SpinningRanksOutnumberCores) {
   EXPECT_LT(Clock::now() - start, std::chrono::seconds(5));
 }
 
-class TensorGroupFaultTest : public testing::TestWithParam<Kind> {};
+class TensorGroupFaultTest : public testing::TestWithParam<Transport> {};
 
 TEST_P(TensorGroupFaultTest, MissingRankIsNamedAtTheDeadline) {
-  CommunicatorOptions options = Options();
+  CommunicatorOptions options = Options(GetParam());
   options.step_timeout = milliseconds(400);
   std::atomic<int> waiting{2};
   WithCommunicators(
-      OneStage(GetParam(), 3), options, [&](int rank, Communicators& made) {
+      LayoutOf({3}, GetParam()), options, [&](int rank, Communicators& made) {
         std::vector<int64_t> values(10);
         const Clock::time_point start = Clock::now();
         if (rank == 1) {  // never comes, but stays
@@ -192,7 +185,8 @@ TEST_P(TensorGroupFaultTest, MissingRankIsNamedAtTheDeadline) {
 
 TEST_P(TensorGroupFaultTest, AbortEndsAWait) {
   WithCommunicators(
-      OneStage(GetParam(), 2), Options(), [&](int rank, Communicators& made) {
+      LayoutOf({2}, GetParam()), Options(GetParam()),
+      [&](int rank, Communicators& made) {
         if (rank == 1) {
           std::this_thread::sleep_for(milliseconds(300));
           return;
@@ -213,28 +207,25 @@ TEST_P(TensorGroupFaultTest, AbortEndsAWait) {
 }
 
 TEST_P(TensorGroupFaultTest, RankThatLeavesIsNoticed) {
-  WithCommunicators(
-      OneStage(GetParam(), 2), Options(), [](int rank, Communicators& made) {
-        if (rank == 1) return;
-        std::vector<int64_t> values(10);
-        const Clock::time_point start = Clock::now();
-        made.tensor_group->AllReduceSum(std::span(values));
-        EXPECT_LT(Clock::now() - start, milliseconds(1000));
-        EXPECT_TRUE(absl::IsUnavailable(made.status())) << made.status();
-        EXPECT_THAT(std::string(made.status().message()),
-                    testing::HasSubstr("rank 1"));
-      });
+  WithCommunicators(LayoutOf({2}, GetParam()), Options(GetParam()),
+                    [](int rank, Communicators& made) {
+                      if (rank == 1) return;
+                      std::vector<int64_t> values(10);
+                      const Clock::time_point start = Clock::now();
+                      made.tensor_group->AllReduceSum(std::span(values));
+                      EXPECT_LT(Clock::now() - start, milliseconds(1000));
+                      EXPECT_TRUE(absl::IsUnavailable(made.status()))
+                          << made.status();
+                      EXPECT_THAT(std::string(made.status().message()),
+                                  testing::HasSubstr("rank 1"));
+                    });
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, TensorGroupFaultTest,
-                         testing::Values(Kind::kThreads, Kind::kGloo),
-                         [](const auto& info) {
-                           return info.param == Kind::kThreads ? "threads"
-                                                               : "gloo";
-                         });
+INSTANTIATE_TEST_SUITE_P(Transports, TensorGroupFaultTest, kAllTransports,
+                         [](const auto& info) { return NameOf(info.param); });
 
 // A group whose ranks are processes; rank 0 is the test itself.
-class ProcessGroupTest : public testing::Test {
+class ProcessGroupTest : public testing::TestWithParam<Transport> {
  protected:
   // Forms rank `rank` of `size` and runs body; 0 if the body says true.
   int RunRank(int rank, int size, const CommunicatorOptions& options,
@@ -261,7 +252,7 @@ class ProcessGroupTest : public testing::Test {
   FileKeyValueStore store_;
 };
 
-TEST_F(ProcessGroupTest, ThreeProcessesSum) {
+TEST_P(ProcessGroupTest, ThreeProcessesSum) {
   const auto sum = [](Communicators& made) {
     std::vector<int64_t> values(5000, made.tensor_group->rank() + 1);
     for (int call = 0; call < 20; ++call) {
@@ -271,18 +262,20 @@ TEST_F(ProcessGroupTest, ThreeProcessesSum) {
     for (int call = 1; call < 20; ++call) expected *= 3;
     return values == std::vector<int64_t>(5000, expected);
   };
-  ChildProcess one([&] { return RunRank(1, 3, Options(), sum); });
-  ChildProcess two([&] { return RunRank(2, 3, Options(), sum); });
-  EXPECT_EQ(RunRank(0, 3, Options(), sum), 0);
+  ChildProcess one([&] { return RunRank(1, 3, Options(GetParam()), sum); });
+  ChildProcess two([&] { return RunRank(2, 3, Options(GetParam()), sum); });
+  EXPECT_EQ(RunRank(0, 3, Options(GetParam()), sum), 0);
   EXPECT_EQ(one.Wait(), 0);
   EXPECT_EQ(two.Wait(), 0);
 }
 
-TEST_F(ProcessGroupTest, KilledRankIsNoticedWithinASecond) {
-  ChildProcess one([&] { return RunRank(1, 3, Options(), SumForEver); });
-  ChildProcess two([&] { return RunRank(2, 3, Options(), SumForEver); });
+TEST_P(ProcessGroupTest, KilledRankIsNoticedWithinASecond) {
+  ChildProcess one(
+      [&] { return RunRank(1, 3, Options(GetParam()), SumForEver); });
+  ChildProcess two(
+      [&] { return RunRank(2, 3, Options(GetParam()), SumForEver); });
   Clock::time_point killed;
-  RunRank(0, 3, Options(), [&](Communicators& made) {
+  RunRank(0, 3, Options(GetParam()), [&](Communicators& made) {
     std::jthread killer([&] {
       std::this_thread::sleep_for(milliseconds(200));
       killed = Clock::now();
@@ -298,8 +291,8 @@ TEST_F(ProcessGroupTest, KilledRankIsNoticedWithinASecond) {
   EXPECT_LT(Clock::now() - killed, milliseconds(1500));
 }
 
-TEST_F(ProcessGroupTest, StoppedRankIsNoticedAtTheDeadline) {
-  CommunicatorOptions options = Options();
+TEST_P(ProcessGroupTest, StoppedRankIsNoticedAtTheDeadline) {
+  CommunicatorOptions options = Options(GetParam());
   options.step_timeout = milliseconds(600);
   ChildProcess one([&] { return RunRank(1, 2, options, SumForEver); });
   RunRank(0, 2, options, [&](Communicators& made) {
@@ -317,6 +310,11 @@ TEST_F(ProcessGroupTest, StoppedRankIsNoticedAtTheDeadline) {
     return true;
   });
 }
+
+INSTANTIATE_TEST_SUITE_P(Transports, ProcessGroupTest,
+                         testing::Values(Transport::kSharedMemory,
+                                         Transport::kGloo),
+                         [](const auto& info) { return NameOf(info.param); });
 
 }  // namespace
 }  // namespace quatrain
