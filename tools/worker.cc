@@ -68,6 +68,8 @@ RunCommand AddWorker(CLI::App& app) {
   app.add_option("--data-host", o->data_host,
                  "address for data between ranks; default: the local end of "
                  "the connection to the coordinator");
+  app.add_flag("!--no-shared-memory", o->share_memory,
+               "send data to other processes of this host through sockets too");
   app.add_flag("--child", flags->child, "started by serve")->group("");
   app.add_option("--log-level", flags->log_level,
                  "trace, debug, info, warn, error");

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/logging.h"
 #include "base/status_macros.h"
 #include "worker/gloo_context.h"
 #include "worker/gloo_message_path.h"
@@ -73,10 +74,22 @@ class Formation {
     }
     made.buffer_bytes = CommunicatorBytes(seat_.layout, seat_.rank, options_);
     RETURN_IF_ERROR(fault_->status());
+    spdlog::info("rank {}: talks to its peers {}", seat_.rank, Ways());
     return made;
   }
 
  private:
+  // For people: through what data goes.
+  std::string Ways() const {
+    const std::vector<int> peers = seat_.AllPeers();
+    const auto num_shared = std::count_if(
+        peers.begin(), peers.end(), [&](int r) { return memory_.Shares(r); });
+    if (peers.empty()) return "within its process";
+    if (device_ == nullptr) return "through memory of this host";
+    return absl::StrCat("through Gloo on ", options_.data_host,
+                        num_shared > 0 ? " and memory of this host" : "");
+  }
+
   // Finds out who can share memory, and what lies in it.
   absl::Status OpenMemory() {
     const SharedAreas mine = AreasOf(seat_.rank);

@@ -177,6 +177,7 @@ absl::Status RankPool::InitCommunicators(
   }
   CommunicatorOptions options = CommunicatorOptionsOf(model_.config, settings_);
   options.data_host = data_host;
+  options.share_memory = options_.share_memory;
   if (command.timeout_ms() > 0)
     options.form_timeout = std::chrono::milliseconds(command.timeout_ms());
   return ForEachRank(ranks_, [&](Rank& rank) {

@@ -25,6 +25,8 @@ struct WorkerOptions {
   // Address that data between ranks goes through; "": the local end of the
   // connection to the coordinator.
   std::string data_host;
+  // With processes of the same host, where the system lets it.
+  bool share_memory = true;
   // Without a beat from the coordinator for this long it counts as lost.
   std::chrono::milliseconds coordinator_timeout{10'000};
 };

@@ -46,3 +46,16 @@ def alone():
 def test_bits_do_not_depend_on_the_layout(alone, workers, ranks, flags):
     with Cluster(workers=workers, ranks=ranks, coordinator_flags=flags) as cluster:
         assert answers(cluster) == alone
+
+
+@pytest.mark.parametrize("workers, ranks, flags", [
+    (4, 1, ["--tp", "2", "--pp", "2"]),
+    (3, 2, ["--tp", "3", "--pp", "2"]),
+])
+def test_bits_do_not_depend_on_the_transport(alone, workers, ranks, flags):
+    """As between hosts: nothing goes through shared memory."""
+    with Cluster(workers=workers, ranks=ranks, coordinator_flags=flags,
+                 worker_flags=["--no-shared-memory"]) as cluster:
+        assert answers(cluster) == alone
+        log = cluster.all_logs()
+    assert "through Gloo on 127.0.0.1" in log and "memory of this host" not in log

@@ -16,9 +16,10 @@ def long_stream(cluster):
         request(PROMPT, max_tokens=480, ignore_eos=True, temperature=1.0, seed=1))
 
 
-@pytest.mark.parametrize("victim", [0, 3])
-def test_a_killed_worker_ends_streams_within_a_second(victim):
-    with Cluster(workers=4, coordinator_flags=["--tp", "2", "--pp", "2"]) as cluster:
+@pytest.mark.parametrize("victim, worker_flags", [(0, []), (3, []), (3, ["--no-shared-memory"])])
+def test_a_killed_worker_ends_streams_within_a_second(victim, worker_flags):
+    with Cluster(workers=4, coordinator_flags=["--tp", "2", "--pp", "2"],
+                 worker_flags=worker_flags) as cluster:
         errors = []
 
         def consume():
@@ -72,6 +73,15 @@ def test_a_duplicate_worker_is_refused():
                                       "worker-0", "--model", TALES])
         assert twin.wait(20) == 2
         assert "worker-0" in cluster.log("twin")
+
+
+def test_a_worker_that_dials_the_public_port_is_told():
+    with Cluster(workers=0, ready=False) as cluster:
+        cluster.internal = cluster.address
+        worker = cluster.add_worker("lost")
+        assert worker.wait(20) == 2
+        log = cluster.log("lost")
+        assert cluster.address in log and "--internal-port" in log, log
 
 
 def test_an_unknown_worker_is_refused():
