@@ -11,6 +11,7 @@ namespace quatrain {
 namespace {
 
 constexpr char kRequestIdKey[] = "x-request-id";
+constexpr char kGroupKey[] = "x-quatrain-group";
 constexpr size_t kMaxMetadataBytes = 8 << 10;
 constexpr size_t kBytesPerEntry = 32;
 
@@ -48,6 +49,11 @@ std::string GenerateRequestId() {
 void AnswerRequestId(grpc::CallbackServerContext* context,
                      const std::string& request_id) {
   context->AddInitialMetadata(kRequestIdKey, request_id);
+}
+
+void AnswerGroup(grpc::CallbackServerContext* context,
+                 const std::string& group) {
+  context->AddTrailingMetadata(kGroupKey, group);
 }
 
 std::string NameCall(grpc::CallbackServerContext* context) {

@@ -24,6 +24,11 @@ std::string GenerateRequestId();
 void AnswerRequestId(grpc::CallbackServerContext* context,
                      const std::string& request_id);
 
+// Sends back x-quatrain-group, with the status: which of many groups behind one
+// address served the call. Before the status is sent.
+void AnswerGroup(grpc::CallbackServerContext* context,
+                 const std::string& group);
+
 // For calls whose body has no id: chooses one and sends it back. An id that may
 // not be is replaced.
 std::string NameCall(grpc::CallbackServerContext* context);

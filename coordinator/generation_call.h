@@ -15,6 +15,7 @@
 namespace quatrain {
 
 struct CallOptions {
+  std::string group;  // whose name every answer carries
   absl::Duration max_request_time = absl::Seconds(600);
   absl::Duration stall_timeout = absl::Seconds(60);
   size_t max_message_bytes = 16 << 20;  // that gRPC will send

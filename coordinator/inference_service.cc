@@ -63,6 +63,7 @@ InferenceService::GenerateStream(grpc::CallbackServerContext* context,
 grpc::ServerWriteReactor<v1::BatchGenerateResponse>*
 InferenceService::BatchGenerate(grpc::CallbackServerContext* context,
                                 const v1::BatchGenerateRequest*) {
+  AnswerGroup(context, options_.group);
   const std::string request_id = NameCall(context);
   return new RefusedBatch(
       ToGrpcStatus(UnsupportedCall("BatchGenerate"), request_id));
@@ -75,6 +76,7 @@ void InferenceService::Start(grpc::CallbackServerContext* context,
   auto chosen = ChooseRequestId(*context, request.request_id());
   const std::string request_id = chosen.ok() ? *chosen : GenerateRequestId();
   AnswerRequestId(context, request_id);
+  AnswerGroup(context, options_.group);
   call->SetRequestId(request_id);
   absl::Status status = chosen.status();
   status.Update(CheckMetadataSize(*context));
@@ -134,6 +136,7 @@ absl::Status InferenceService::RefusedBy(const absl::Status& status) const {
 grpc::ServerUnaryReactor* InferenceService::Tokenize(
     grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
     v1::TokenizeResponse* response) {
+  AnswerGroup(context, options_.group);
   const std::string request_id = NameCall(context);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   // Request and response live until the reactor finishes.
@@ -172,6 +175,7 @@ absl::Status InferenceService::TokenizeText(
 grpc::ServerUnaryReactor* InferenceService::Detokenize(
     grpc::CallbackServerContext* context, const v1::DetokenizeRequest* request,
     v1::DetokenizeResponse* response) {
+  AnswerGroup(context, options_.group);
   const std::string request_id = NameCall(context);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto job = [=, this] {

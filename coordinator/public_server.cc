@@ -1,5 +1,7 @@
 #include "coordinator/public_server.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <utility>
 
@@ -65,6 +67,12 @@ absl::Status CheckReflection(const PublicServerOptions& options) {
                    ", accepted only a host of the loopback"));
 }
 
+std::string GroupName(int port) {
+  char host[256] = "";
+  gethostname(host, sizeof(host) - 1);
+  return absl::StrCat(host, ":", port);
+}
+
 void WarnAboutDefaults(const ServedModel& model) {
   if (!model.use_generation_defaults) return;
   for (const std::string& setting : model.generation.unsupported) {
@@ -89,8 +97,10 @@ absl::StatusOr<std::unique_ptr<PublicServer>> PublicServer::Start(
                                   .max_connections = options.max_connections,
                                   .insecure = options.insecure}));
   WarnAboutDefaults(model);
+  PublicServerOptions named = options;
+  if (named.group.empty()) named.group = GroupName(acceptor->port());
   std::unique_ptr<PublicServer> server(
-      new PublicServer(options, engine, model, defaults));
+      new PublicServer(named, engine, model, defaults));
   RETURN_IF_ERROR(server->Serve(std::move(acceptor)));
   return server;
 }
@@ -104,7 +114,8 @@ PublicServer::PublicServer(const PublicServerOptions& options, Engine* engine,
       parser_(&model_, defaults, options.max_output_tokens),
       calls_(std::make_shared<LiveCalls>()),
       inference_(&parser_, &model_, engine, calls_,
-                 {.max_request_time = options.max_request_time,
+                 {.group = options.group,
+                  .max_request_time = options.max_request_time,
                   .stall_timeout = options.stream_stall_timeout,
                   .max_message_bytes = options.max_send_bytes,
                   .max_pending_events = options.max_pending_events}),

@@ -17,6 +17,9 @@
 namespace quatrain {
 
 struct PublicServerOptions {
+  // What clients are told of who served them, one among many groups behind one
+  // address; empty: this host's name and the port.
+  std::string group;
   std::string host = "127.0.0.1";
   int port = 50051;         // 0: any that is free
   bool insecure = false;    // allows a host that is not of the loopback

@@ -78,6 +78,7 @@ void ResponseBuilder::AddStarted(Events* events) {
   started->set_seed(options_.seed);
   v1::PromptInfo* prompt = started->mutable_prompt();
   prompt->set_prompt_tokens(options_.prompt_tokens);
+  prompt->set_cached_prompt_tokens(0);  // known: there is no prefix cache
   for (v1::TokenLogprobs& logprobs : prompt_logprobs_)
     *prompt->add_logprobs() = std::move(logprobs);
   prompt_logprobs_ = {};

@@ -116,6 +116,44 @@ TEST_F(PublicServerTest, StopEndsWhatDoesNotEnd) {
   EXPECT_TRUE(NothingLives());
 }
 
+TEST_F(PublicServerTest, EveryAnswerSaysWhichGroupServed) {
+  options_.group = "pod-3";
+  StartServer();
+  const auto group = [](const grpc::ClientContext& context) {
+    const auto& trailer = context.GetServerTrailingMetadata();
+    const auto found = trailer.find("x-quatrain-group");
+    if (found == trailer.end()) return std::string("none");
+    return std::string(found->second.data(), found->second.size());
+  };
+  v1::GenerateResponse response;
+  grpc::ClientContext good, bad, stream, tokenize;
+  EXPECT_TRUE(inference_->Generate(&good, TextRequest(), &response).ok());
+  EXPECT_EQ(group(good), "pod-3");
+  EXPECT_FALSE(inference_->Generate(&bad, {}, &response).ok());
+  EXPECT_EQ(group(bad), "pod-3");
+  auto reader = inference_->GenerateStream(&stream, TextRequest());
+  v1::GenerateStreamResponse event;
+  while (reader->Read(&event)) {
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(group(stream), "pod-3");
+  v1::TokenizeResponse tokens;
+  inference_->Tokenize(&tokenize, {}, &tokens);
+  EXPECT_EQ(group(tokenize), "pod-3");
+}
+
+TEST_F(PublicServerTest, GroupIsNamedAfterHostAndPort) {
+  StartServer();
+  grpc::ClientContext context;
+  v1::GenerateResponse response;
+  ASSERT_TRUE(inference_->Generate(&context, TextRequest(), &response).ok());
+  const auto& trailer = context.GetServerTrailingMetadata();
+  const auto found = trailer.find("x-quatrain-group");
+  ASSERT_NE(found, trailer.end());
+  const std::string group(found->second.data(), found->second.size());
+  EXPECT_TRUE(group.ends_with(":" + std::to_string(server_->port()))) << group;
+}
+
 TEST_F(PublicServerTest, TheModelIsDescribed) {
   model_.generation.temperature = 0.5;
   model_.generation.unsupported = {"repetition_penalty=1.1"};

@@ -88,6 +88,8 @@ TEST_F(ResponseBuilderTest, EventsComeInOrder) {
   EXPECT_EQ(events[0].started().request_id(), "r");
   EXPECT_EQ(events[0].started().seed(), 9u);
   EXPECT_EQ(events[0].started().prompt().prompt_tokens(), 4u);
+  EXPECT_TRUE(events[0].started().prompt().has_cached_prompt_tokens());
+  EXPECT_EQ(events[0].started().prompt().cached_prompt_tokens(), 0u);
   EXPECT_EQ(events[1].delta().text(), "hello");
   EXPECT_EQ(events[2].delta().text(), " world");
   EXPECT_EQ(events[3].finished().finish_reason(), v1::FINISH_REASON_STOP);
