@@ -19,6 +19,7 @@
 namespace quatrain {
 namespace {
 
+using internal::v1::CoordinatorMessage;
 using internal::v1::GroupService;
 
 constexpr int kMaxMessageBytes = 16 << 20;
@@ -171,7 +172,23 @@ void CoordinatorClient::OnControl(
   }
 }
 
+// A server without our service is no coordinator that will be ready later: it
+// is another port.
+void CoordinatorClient::RefuseForWrongPort() {
+  CoordinatorMessage message;
+  internal::v1::Refusal* refusal = message.mutable_refusal();
+  refusal->set_code(static_cast<uint32_t>(absl::StatusCode::kInvalidArgument));
+  refusal->set_message(absl::StrCat(
+      "coordinator ", address_, ": takes no workers on this port, perhaps it ",
+      "is the public one; --coordinator wants the internal one ",
+      "(--internal-port)"));
+  refusal->set_do_not_retry(true);
+  callbacks_.on_control(message);
+}
+
 void CoordinatorClient::OnEnd(const char* stream, const grpc::Status& status) {
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED)
+    RefuseForWrongPort();
   const absl::Status lost = absl::UnavailableError(absl::StrCat(
       "coordinator ", address_, ": the ", stream, " stream ended",
       status.error_message().empty() ? "" : ": ", status.error_message()));

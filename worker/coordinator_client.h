@@ -24,7 +24,8 @@ namespace quatrain {
 class CoordinatorClient {
  public:
   struct Callbacks {
-    // The first answer: Welcome or Refusal; then commands.
+    // The first answer: Welcome or Refusal; then commands. A server that takes
+    // no workers counts as one that refuses.
     std::function<void(const internal::v1::CoordinatorMessage&)> on_control;
     std::function<void(std::string plan_bytes)> on_plan;
     // Any of the streams ended; possibly several times.
@@ -69,6 +70,7 @@ class CoordinatorClient {
   std::unique_ptr<grpc::ClientContext> IdentifiedContext() const;
   void OnControl(const internal::v1::CoordinatorMessage& message);
   void OnEnd(const char* stream, const grpc::Status& status);
+  void RefuseForWrongPort();
   void OpenPlans();
   void OpenBeats();
 
