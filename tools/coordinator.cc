@@ -15,8 +15,10 @@ int Run(const GroupFlags& flags) {
     return Fail(kExitUsage, status);
   }
   ExitCode exit_code = kExitFailure;
-  const auto process = CoordinatorProcess::Start(flags, &exit_code);
+  const auto process = CoordinatorProcess::Open(flags, &exit_code);
   if (!process.ok()) return Fail(exit_code, process.status());
+  if (const absl::Status status = (*process)->Listen(&exit_code); !status.ok())
+    return Fail(exit_code, status);
   signals.OnStop(
       [&] { (*process)->Stop(absl::Seconds(flags.drain_timeout_s)); });
   const absl::Status status = (*process)->WaitUntilDone();

@@ -1,7 +1,11 @@
 #include "tools/coordinator_process.h"
 
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "base/version.h"
@@ -52,12 +56,19 @@ absl::Status CheckFlags(const GroupFlags& flags) {
     return absl::InvalidArgumentError(
         "--activations f32: only --backend reference computes so");
   }
+  // Without touching what a recording before this one left.
+  if (!flags.record_plans.empty() &&
+      !std::ofstream(flags.record_plans, std::ios::app)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--record-plans: cannot write ", flags.record_plans, ": ",
+        std::strerror(errno), ", expected a file that can be written"));
+  }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CoordinatorProcess>> CoordinatorProcess::Start(
+absl::StatusOr<std::unique_ptr<CoordinatorProcess>> CoordinatorProcess::Open(
     const GroupFlags& flags, ExitCode* exit_code) {
   *exit_code = kExitUsage;
   RETURN_IF_ERROR(CheckFlags(flags));
@@ -65,21 +76,25 @@ absl::StatusOr<std::unique_ptr<CoordinatorProcess>> CoordinatorProcess::Start(
   ASSIGN_OR_RETURN(OpenedModel opened, OpenServedModel(flags.model));
   *exit_code = kExitUsage;
   std::unique_ptr<CoordinatorProcess> process(
-      new CoordinatorProcess(std::move(opened)));
+      new CoordinatorProcess(flags, std::move(opened)));
   ASSIGN_OR_RETURN(
       process->layout_,
       MakeLayout(flags.layout, process->opened_.model.config.num_layers));
   ASSIGN_OR_RETURN(process->served_,
                    MakeServedModel(process->opened_, flags, process->layout_));
-  if (const absl::Status status = process->StartServers(flags); !status.ok()) {
-    if (status.code() != absl::StatusCode::kInvalidArgument)
-      *exit_code = kExitFailure;
-    return status;
-  }
   return process;
 }
 
-absl::Status CoordinatorProcess::StartServers(const GroupFlags& flags) {
+absl::Status CoordinatorProcess::Listen(ExitCode* exit_code) {
+  const absl::Status status = StartServers();
+  *exit_code = status.code() == absl::StatusCode::kInvalidArgument
+                   ? kExitUsage
+                   : kExitFailure;
+  return status;
+}
+
+absl::Status CoordinatorProcess::StartServers() {
+  const GroupFlags& flags = flags_;
   const StepLoop::Options loop_options =
       LoopOptions(flags, layout_, served_.max_model_len);
   loop_ = std::make_unique<StepLoop>(loop_options);

@@ -18,10 +18,13 @@ namespace quatrain {
 // of workers, public server.
 class CoordinatorProcess {
  public:
-  // Reads the model's headers, opens both ports and begins to wait for workers.
-  // On failure `*exit_code` says what the process should end with.
-  static absl::StatusOr<std::unique_ptr<CoordinatorProcess>> Start(
+  // Reads the model's headers and checks all flags; opens no port. On failure
+  // `*exit_code` says what the process should end with.
+  static absl::StatusOr<std::unique_ptr<CoordinatorProcess>> Open(
       const GroupFlags& flags, ExitCode* exit_code);
+
+  // Opens both ports and begins to wait for workers; what follows needs it.
+  absl::Status Listen(ExitCode* exit_code);
 
   int port() const { return server_->port(); }
   int internal_port() const { return group_->port(); }
@@ -34,10 +37,11 @@ class CoordinatorProcess {
   void Stop(absl::Duration grace);
 
  private:
-  explicit CoordinatorProcess(OpenedModel opened)
-      : opened_(std::move(opened)) {}
-  absl::Status StartServers(const GroupFlags& flags);
+  CoordinatorProcess(const GroupFlags& flags, OpenedModel opened)
+      : flags_(flags), opened_(std::move(opened)) {}
+  absl::Status StartServers();
 
+  const GroupFlags flags_;
   OpenedModel opened_;
   Layout layout_;
   ServedModel served_;

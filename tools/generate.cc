@@ -5,11 +5,16 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/json.h"
@@ -51,6 +56,20 @@ absl::StatusOr<std::string> ReadPrompt(const Options& options) {
         "generate: give --prompt or --prompt-file");
   if (options.prompt_file.empty()) return options.prompt;
   return ReadTextFile(options.prompt_file);
+}
+
+// CLI11 takes -1 for the largest unsigned number.
+template <typename Unsigned>
+CLI::Validator WholeNumber() {
+  const std::string range =
+      absl::StrCat("0..", std::numeric_limits<Unsigned>::max());
+  return CLI::Validator(
+      [range](const std::string& text) -> std::string {
+        Unsigned value;
+        if (absl::SimpleAtoi(text, &value)) return "";
+        return absl::StrCat(text, ", expected a whole number in ", range);
+      },
+      range);
 }
 
 v1::GenerateRequest MakeRequest(const Options& options,
@@ -101,7 +120,7 @@ int ReportFailure(const grpc::Status& status) {
               error);
 }
 
-// Writes the prompt and then the text as it arrives.
+// Writes the prompt, once the server has answered, and the text as it arrives.
 int Stream(const std::string& address, const Options& options,
            const std::string& prompt) {
   const auto stub = v1::InferenceService::NewStub(
@@ -110,13 +129,14 @@ int Stream(const std::string& address, const Options& options,
   const auto start = std::chrono::steady_clock::now();
   const auto reader =
       stub->GenerateStream(&context, MakeRequest(options, prompt));
-  std::fputs(prompt.c_str(), stdout);
-  std::fflush(stdout);
 
   v1::GenerateStreamResponse response;
   std::optional<double> first_text_s;
   std::optional<v1::Completed> completed;
+  bool answered = false;
   while (reader->Read(&response)) {
+    if (!response.has_delta() && !response.has_completed()) continue;
+    if (!std::exchange(answered, true)) std::fputs(prompt.c_str(), stdout);
     if (response.has_delta()) {
       if (!first_text_s) {
         first_text_s = std::chrono::duration<double>(
@@ -128,7 +148,7 @@ int Stream(const std::string& address, const Options& options,
     }
     if (response.has_completed()) completed = response.completed();
   }
-  std::fputs("\n", stdout);
+  if (answered) std::fputs("\n", stdout);
   std::fflush(stdout);
   const grpc::Status status = reader->Finish();
   if (!status.ok()) return ReportFailure(status);
@@ -180,6 +200,10 @@ class OwnServer {
   // Waits until the server serves; fills *exit_code where it ended instead.
   absl::StatusOr<std::string> WaitUntilReady(absl::Duration timeout,
                                              int* exit_code) {
+    const absl::Cleanup remove = [this] {
+      std::error_code ignored;
+      std::filesystem::remove(ports_file_, ignored);
+    };
     const absl::Time deadline = absl::Now() + timeout;
     while (absl::Now() < deadline) {
       *exit_code = process_.Poll();
@@ -189,10 +213,8 @@ class OwnServer {
           CheckHealth(
               grpc::CreateChannel(address, grpc::InsecureChannelCredentials()),
               "")
-              .ok()) {
-        std::filesystem::remove(ports_file_);
+              .ok())
         return address;
-      }
       absl::SleepFor(absl::Milliseconds(20));
     }
     return absl::DeadlineExceededError(absl::StrCat(
@@ -252,9 +274,12 @@ RunCommand AddGenerate(CLI::App& app) {
       ->excludes(prompt);
   app.add_option("--temperature", o->temperature, "0 is greedy");
   app.add_option("--top-p", o->top_p, "in (0, 1]");
-  app.add_option("--top-k", o->top_k, "0 is off");
-  app.add_option("--seed", o->seed, "repeats the same draws");
-  app.add_option("--max-tokens", o->max_tokens, "at most so many tokens");
+  app.add_option("--top-k", o->top_k, "0 is off")
+      ->check(WholeNumber<uint32_t>());
+  app.add_option("--seed", o->seed, "repeats the same draws")
+      ->check(WholeNumber<uint64_t>());
+  app.add_option("--max-tokens", o->max_tokens, "at most so many tokens")
+      ->check(WholeNumber<uint32_t>());
   app.add_option("--stop", o->stop, "text that ends the output");
   app.add_flag("--ignore-eos", o->ignore_eos, "go on after the end of text");
   app.add_flag("--stats", o->stats, "times and tokens per second, to stderr");

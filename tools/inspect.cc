@@ -1,15 +1,21 @@
 #include <cinttypes>
 #include <cstdio>
-#include <map>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/byte_size.h"
+#include "base/logging.h"
+#include "base/mapped_file.h"
+#include "base/status_macros.h"
 #include "model/model.h"
+#include "model/tokenizer/tiktoken_model.h"
 #include "nlohmann/json.hpp"
 #include "tools/command.h"
+#include "tools/served_model.h"
 
 namespace quatrain {
 namespace {
@@ -33,7 +39,32 @@ void PrintTensors(const Checkpoint& checkpoint) {
   }
 }
 
-void PrintText(const Model& model) {
+// Which file it is made of, and what kind of vocabulary that is.
+absl::StatusOr<std::string> KindOfTokenizer(const std::string& folder) {
+  if (std::filesystem::exists(folder + "/tokenizer.json"))
+    return std::string("tokenizer.json, BPE");
+  ASSIGN_OR_RETURN(const MappedFile file,
+                   MappedFile::Open(folder + "/tokenizer.model"));
+  const std::string_view text(
+      reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  return std::string(IsTiktokenModel(text) ? "tokenizer.model, tiktoken BPE"
+                                           : "tokenizer.model, SentencePiece");
+}
+
+struct TokenizerFacts {
+  std::string kind;
+  int vocab_size = 0;
+  std::string digest;
+};
+
+absl::StatusOr<TokenizerFacts> InspectTokenizer(const OpenedModel& opened) {
+  TokenizerFacts facts{.vocab_size = opened.tokenizer->vocab_size(),
+                       .digest = opened.tokenizer->digest()};
+  ASSIGN_OR_RETURN(facts.kind, KindOfTokenizer(opened.model.folder));
+  return facts;
+}
+
+void PrintText(const Model& model, const TokenizerFacts& tokenizer) {
   const ModelConfig& c = model.config;
   std::printf("model          %s\n", model.folder.c_str());
   std::printf("digest         %s\n", DigestText(model.digest).c_str());
@@ -44,6 +75,8 @@ void PrintText(const Model& model) {
               c.num_kv_heads, c.head_dim);
   std::printf("vocabulary     %d%s\n", c.vocab_size,
               c.tie_word_embeddings ? ", embedding and head are tied" : "");
+  std::printf("tokenizer      %s, %d tokens\n", tokenizer.kind.c_str(),
+              tokenizer.vocab_size);
   std::printf("context        %d tokens\n", c.max_model_len);
   if (c.quantization) {
     std::printf("quantization   awq %s, %d bits, group %d\n",
@@ -62,7 +95,7 @@ void PrintText(const Model& model) {
   }
 }
 
-void PrintJson(const Model& model) {
+void PrintJson(const Model& model, const TokenizerFacts& tokenizer) {
   const ModelConfig& c = model.config;
   nlohmann::ordered_json json = {
       {"digest", DigestText(model.digest)},
@@ -75,6 +108,10 @@ void PrintJson(const Model& model) {
       {"head_dim", c.head_dim},
       {"vocab_size", c.vocab_size},
       {"tie_word_embeddings", c.tie_word_embeddings},
+      {"tokenizer",
+       {{"kind", tokenizer.kind},
+        {"vocab_size", tokenizer.vocab_size},
+        {"digest", tokenizer.digest}}},
       {"max_model_len", c.max_model_len},
       {"eos_token_ids", model.eos_token_ids()},
       {"num_tensors", model.checkpoint.tensors().size()},
@@ -91,13 +128,16 @@ void PrintJson(const Model& model) {
 }
 
 int Run(const Options& options) {
-  const absl::StatusOr<Model> model = OpenModel(options.model);
-  if (!model.ok()) return Fail(kExitModelUnreadable, model.status());
+  if (!StartLogging("warn", "inspect").ok()) return kExitFailure;
+  const absl::StatusOr<OpenedModel> opened = OpenServedModel(options.model);
+  if (!opened.ok()) return Fail(kExitModelUnreadable, opened.status());
+  const auto tokenizer = InspectTokenizer(*opened);
+  if (!tokenizer.ok()) return Fail(kExitModelUnreadable, tokenizer.status());
   if (options.json)
-    PrintJson(*model);
+    PrintJson(opened->model, *tokenizer);
   else
-    PrintText(*model);
-  if (options.tensors) PrintTensors(model->checkpoint);
+    PrintText(opened->model, *tokenizer);
+  if (options.tensors) PrintTensors(opened->model.checkpoint);
   return kExitOk;
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -8,10 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/logging.h"
+#include "base/status_macros.h"
+#include "kernels/cpu/isa.h"
 #include "tools/child_process.h"
 #include "tools/command.h"
 #include "tools/coordinator_process.h"
 #include "tools/stop_signals.h"
+#include "worker/max_memory.h"
 
 namespace quatrain {
 namespace {
@@ -45,17 +49,34 @@ std::vector<std::string> WorkerArguments(const Options& options,
   return arguments;
 }
 
-absl::StatusOr<std::vector<ChildProcess>> StartWorkers(const Options& options,
-                                                       int internal_port,
-                                                       int num_ranks) {
+// How many ranks each worker process hosts.
+std::vector<int> RanksOfWorkers(const Options& options, int num_ranks) {
   const int per_process =
       options.ranks_per_process > 0 ? options.ranks_per_process : num_ranks;
+  std::vector<int> ranks;
+  for (int first = 0; first < num_ranks; first += per_process)
+    ranks.push_back(std::min(per_process, num_ranks - first));
+  return ranks;
+}
+
+// What the workers would refuse, since they run on this machine: better said
+// before there are ports and processes.
+absl::Status CheckWorkerFlags(const Options& options,
+                              const std::vector<int>& ranks) {
+  if (options.group.backend == "cpu")
+    RETURN_IF_ERROR(ChooseIsa(options.group.isa).status());
+  for (const int num_ranks : ranks)
+    RETURN_IF_ERROR(ParseMaxMemory(options.max_memory, num_ranks).status());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<ChildProcess>> StartWorkers(
+    const Options& options, int internal_port, const std::vector<int>& ranks) {
   std::vector<ChildProcess> workers;
-  for (int first = 0; first < num_ranks; first += per_process) {
+  for (const int num_ranks : ranks) {
     const int index = static_cast<int>(workers.size());
     auto worker = ChildProcess::StartSelf(
-        WorkerArguments(options, internal_port, index,
-                        std::min(per_process, num_ranks - first)),
+        WorkerArguments(options, internal_port, index, num_ranks),
         ChildProcess::Output::kInherit);
     if (!worker.ok()) return worker.status();
     workers.push_back(*std::move(worker));
@@ -109,10 +130,16 @@ int Run(const Options& options) {
     return Fail(kExitUsage, status);
   }
   ExitCode exit_code = kExitFailure;
-  const auto process = CoordinatorProcess::Start(options.group, &exit_code);
+  const auto process = CoordinatorProcess::Open(options.group, &exit_code);
   if (!process.ok()) return Fail(exit_code, process.status());
-  auto workers = StartWorkers(options, (*process)->internal_port(),
-                              (*process)->layout().num_ranks());
+  const std::vector<int> ranks =
+      RanksOfWorkers(options, (*process)->layout().num_ranks());
+  if (const absl::Status status = CheckWorkerFlags(options, ranks);
+      !status.ok())
+    return Fail(kExitUsage, status);
+  if (const absl::Status status = (*process)->Listen(&exit_code); !status.ok())
+    return Fail(exit_code, status);
+  auto workers = StartWorkers(options, (*process)->internal_port(), ranks);
   if (!workers.ok()) return Fail(kExitFailure, workers.status());
   signals.OnStop(
       [&] { (*process)->Stop(absl::Seconds(options.group.drain_timeout_s)); });

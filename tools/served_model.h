@@ -16,6 +16,7 @@ namespace quatrain {
 struct OpenedModel {
   Model model;
   std::unique_ptr<Tokenizer> tokenizer;
+  std::string chat_template_digest;  // hex; empty: there is none
 };
 absl::StatusOr<OpenedModel> OpenServedModel(const std::string& folder);
 

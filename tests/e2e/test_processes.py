@@ -116,12 +116,11 @@ def test_a_budget_that_is_too_small_is_refused_before_weights_are_read():
         assert worker.wait(15) in (3, 75)
 
 
-def test_serve_is_one_process_tree():
+def test_serve_is_one_process_tree(tmp_path):
     import json
     import pathlib
     import subprocess
-    import tempfile
-    ports = pathlib.Path(tempfile.mkdtemp()) / "ports.json"
+    ports = tmp_path / "ports.json"
     with open(ports.with_suffix(".log"), "wb") as log:
         server = subprocess.Popen([QUATRAIN, "serve", TALES, "--tp", "2", "--port", "0",
                                    "--internal-port", "0", "--ports-file", str(ports)],
