@@ -60,6 +60,8 @@ class ApiTest : public testing::Test {
   std::shared_ptr<grpc::Channel> NewChannel() {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    // A window that grows with the bandwidth would hide a slow client.
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     return grpc::CreateCustomChannel(
         "127.0.0.1:" + std::to_string(server_->port()),
         grpc::InsecureChannelCredentials(), arguments);

@@ -74,6 +74,7 @@ class FakeEngine final : public Engine {
     return ever_cancelled_.contains(request_id);
   }
   int num_running() const { return num_running_; }
+  int num_ended() const { return num_ended_; }
 
  private:
   struct Sequence {
@@ -113,6 +114,7 @@ class FakeEngine final : public Engine {
       live_.erase(it->request.request_id);
       cancelled_.erase(it->request.request_id);
     }
+    ++num_ended_;
     return running_.erase(it);
   }
 
@@ -202,6 +204,7 @@ class FakeEngine final : public Engine {
   std::set<std::string> ever_cancelled_ ABSL_GUARDED_BY(mutex_);
   std::list<Sequence> running_;  // the thread's
   std::atomic<int> num_running_ = 0;
+  std::atomic<int> num_ended_ = 0;
   std::atomic<EnginePhase> phase_ = EnginePhase::kReady;
   std::atomic<bool> stop_ = false;
   std::thread thread_;  // last
