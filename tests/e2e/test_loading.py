@@ -18,9 +18,9 @@ def model():
         yield make_model(folder, num_hidden_layers=24)
 
 
-def wait_until_loading(cluster):
+def wait_until_loading(cluster, name="coordinator"):
     deadline = time.monotonic() + 30
-    while "loading weights" not in cluster.log("coordinator"):
+    while "loading weights" not in cluster.log(name):
         assert time.monotonic() < deadline, cluster.all_logs()
         time.sleep(0.005)
 
@@ -65,3 +65,14 @@ def test_a_worker_that_dies_ends_the_others_that_load(model):
         assert cluster.workers[0].wait(5) == 75
         log = cluster.log("worker-0")
         assert "loaded" not in log and "critical" not in log, log
+
+
+def test_sigterm_of_serve_ends_its_tree(model):
+    with Cluster(workers=0, ready=False) as cluster:  # for its folder and its clean-up
+        serve = cluster.start("serve", ["serve", model, "--tp", "2", *ONE_THREAD, "--port", "0",
+                                        "--internal-port", "0"])
+        wait_until_loading(cluster, "serve")
+        since = time.monotonic()
+        serve.send_signal(signal.SIGTERM)
+        assert ended_within_a_second(serve, since) == 0, cluster.log("serve")
+        assert "critical" not in cluster.log("serve")

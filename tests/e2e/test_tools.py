@@ -122,3 +122,22 @@ def test_get_model_tells_the_digest_of_the_chat_template(folder):
     assert chat_template_digest(folder) == in_config
     template.write_text("{{ messages[0] }}")  # the file comes first
     assert chat_template_digest(folder) not in ("", in_config)
+
+
+def test_a_clusters_folder_goes_unless_the_block_fails(capsys):
+    with Cluster(workers=0, ready=False) as cluster:
+        assert cluster.logs.exists()
+    assert not cluster.logs.exists()
+    with pytest.raises(ZeroDivisionError), Cluster(workers=0, ready=False) as cluster:
+        1 / 0
+    assert "--- coordinator.log" in capsys.readouterr().out
+    assert cluster.coordinator.poll() == 0 and cluster.logs.exists()
+    shutil.rmtree(cluster.logs)
+
+
+def test_a_cluster_that_does_not_start_leaves_no_process(capsys):
+    with pytest.raises(AssertionError):
+        Cluster(max_memory="cpu=1MiB", start_timeout=20)
+    out = capsys.readouterr().out
+    assert "does not fit" in out
+    shutil.rmtree(out.rsplit("kept: ", 1)[1].strip())
