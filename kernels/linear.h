@@ -41,6 +41,7 @@ struct LogicalPart {
   int rows = 0;
   bool is_int4 = false;
   DType dense_dtype = DType::kF16;  // where !is_int4: kF16, kBF16 or kF32
+  DType scale_dtype = DType::kF32;  // where is_int4: holds every scale exactly
   // The blocks of k over which activations share one integer scale and whose
   // contributions are rounded once (docs/numerics.md). Ascending ends relative
   // to this rank's first k; the last is LogicalLinear::cols. Blocks start at

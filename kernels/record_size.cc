@@ -13,9 +13,10 @@ int64_t NumVocabTiles(int ids) { return (ids + kVocabTile - 1) / kVocabTile; }
 
 }  // namespace
 
-int64_t Int4RecordBytes(int rows, std::span<const int> block_ends) {
+int64_t Int4RecordBytes(int rows, std::span<const int> block_ends,
+                        DType scale_dtype) {
   if (rows == 0 || block_ends.empty()) return 0;
-  return NumTiles(rows) * BlockList(block_ends).TileBytes();
+  return NumTiles(rows) * BlockList(block_ends).TileBytes(scale_dtype);
 }
 
 int64_t DenseRecordBytes(int rows, int cols, DType dtype) {

@@ -13,7 +13,8 @@ namespace quatrain {
 // size and a scratch of its own; its weights take twice the memory.
 
 // One int4 part: `rows` outputs over blocks ending at block_ends.
-int64_t Int4RecordBytes(int rows, std::span<const int> block_ends);
+int64_t Int4RecordBytes(int rows, std::span<const int> block_ends,
+                        DType scale_dtype);
 
 // One dense part of `cols` inputs, and an embedding table.
 int64_t DenseRecordBytes(int rows, int cols, DType dtype);

@@ -22,9 +22,8 @@ class LinearSlice {
   int num_rows() const { return rows_.size(); }     // outputs, n
   int num_cols() const { return columns_.size(); }  // inputs, k
   bool is_int4() const { return format_ != LinearFormat::kDense; }
-  DType dtype() const {
-    return dtype_;
-  }  // of the weight if dense: F16 BF16 F32
+  // F16, BF16 or F32: of the weight if dense, of the scales if int4.
+  DType dtype() const { return dtype_; }
   int group_size() const { return group_size_; }  // inputs; int4 only
 
   // Ends of the k blocks of the exact sums, relative to this slice's first

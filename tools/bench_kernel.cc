@@ -75,7 +75,7 @@ class RandomReader : public WeightReader {
                     std::min(4096, cols_ - k));
     }
     std::fill_n(z, (end - begin) * blocks_, uint8_t{8});
-    std::fill_n(s, (end - begin) * blocks_, 0.01f);
+    std::fill_n(s, (end - begin) * blocks_, 0x1p-7f);
     return absl::OkStatus();
   }
   absl::Status ReadDense(int, int, void*) const override {
@@ -106,9 +106,10 @@ absl::StatusOr<Copies> MakeCopies(const Shape& shape, Backend& backend) {
   const LogicalLinear logical{.cols = shape.inputs,
                               .parts = {{.rows = shape.outputs,
                                          .is_int4 = true,
+                                         .scale_dtype = DType::kF16,
                                          .block_ends = ends,
                                          .reader = &reader}}};
-  Copies copies{.bytes_each = Int4RecordBytes(shape.outputs, ends)};
+  Copies copies{.bytes_each = Int4RecordBytes(shape.outputs, ends, DType::kF16)};
   for (int64_t bytes = 0; bytes < kTotalBytes; bytes += copies.bytes_each) {
     ASSIGN_OR_RETURN(auto linear,
                      backend.PackLinear(logical, LinearRole::kQkv));

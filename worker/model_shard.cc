@@ -63,7 +63,7 @@ LogicalPart PartOf(const LinearSlice& slice, const WeightReader* reader) {
   LogicalPart part;
   part.rows = slice.num_rows();
   part.is_int4 = slice.is_int4();
-  if (!part.is_int4) part.dense_dtype = slice.dtype();
+  (part.is_int4 ? part.scale_dtype : part.dense_dtype) = slice.dtype();
   part.block_ends.assign(slice.block_ends().begin(), slice.block_ends().end());
   part.reader = reader;
   return part;

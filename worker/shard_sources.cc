@@ -158,7 +158,8 @@ int64_t LinearSources::packed_bytes(RecordKind kind) const {
     if (!part.is_int4())
       bytes += DenseRecordBytes(part.num_rows(), part.num_cols(), part.dtype());
     else if (kind == RecordKind::kCpu)
-      bytes += Int4RecordBytes(part.num_rows(), part.block_ends());
+      bytes +=
+          Int4RecordBytes(part.num_rows(), part.block_ends(), part.dtype());
     else
       bytes += ReferenceInt4Bytes(part);
   }

@@ -55,19 +55,30 @@ uint32_t PackWord(const uint8_t* q, int from, int end) {
   return low | high << 4;
 }
 
+// `to` as the dtype that holds it exactly.
+void StoreScale(float s, DType dtype, std::byte* to) {
+  if (dtype == DType::kF32) {
+    std::memcpy(to, &s, sizeof(s));
+    return;
+  }
+  const uint16_t bits = dtype == DType::kF16 ? F32ToF16(s) : F32ToBF16(s);
+  std::memcpy(to, &bits, sizeof(bits));
+}
+
 // Writes lane `lane` of a tile from one row.
-void PackLane(const BlockList& list, const uint8_t* q, const uint8_t* z,
-              const float* s, int lane, std::byte* tile) {
-  std::byte* zeros = nullptr;
+void PackLane(const BlockList& list, DType scale_dtype, const uint8_t* q,
+              const uint8_t* z, const float* s, int lane, std::byte* tile) {
+  const size_t scale_bytes = SizeOf(scale_dtype);
+  std::byte* header = nullptr;
   for (int b = 0; b < list.num_blocks(); ++b) {
     const BlockSpan& block = list.blocks[b];
-    if (b % kBlocksPerZeros == 0) {
-      zeros = tile;
-      tile += kVectorBytes;
+    if (b % kBlocksPerHeader == 0) {
+      header = tile;
+      tile += HeaderBytes(scale_dtype);
     }
-    zeros[b % kBlocksPerZeros * kTileRows + lane] = std::byte{z[b]};
-    reinterpret_cast<float*>(tile)[lane] = s[b];
-    tile += kVectorBytes;
+    const int at = b % kBlocksPerHeader * kTileRows + lane;
+    header[at] = std::byte{z[b]};
+    StoreScale(s[b], scale_dtype, header + kHeaderLanes + at * scale_bytes);
     for (int g = 0; g < block.groups; ++g, tile += kVectorBytes)
       reinterpret_cast<uint32_t*>(tile)[lane] =
           PackWord(q, block.begin + g * kGroupK, block.end);
@@ -94,7 +105,7 @@ absl::Status PackInt4Tiles(const LogicalPart& logical, int cols,
       for (int b = 0; b < blocks; ++b)
         max_scale = std::max(max_scale, std::fabs(s[b]));
       const int row = first + i;
-      PackLane(list, rows.q.data() + size_t(i) * cols,
+      PackLane(list, part.scale_dtype, rows.q.data() + size_t(i) * cols,
                rows.z.data() + size_t(i) * blocks, s, row % kTileRows,
                part.record.data() + row / kTileRows * part.tile_bytes);
     }
@@ -151,14 +162,16 @@ absl::Status PackPart(const LogicalPart& logical, CpuLinear& linear,
   CpuPart part{.rows = logical.rows,
                .first_row = linear.num_rows,
                .is_int4 = logical.is_int4,
-               .dense_dtype = logical.dense_dtype};
+               .dense_dtype = logical.dense_dtype,
+               .scale_dtype = logical.scale_dtype};
   const bool embed = linear.role == LinearRole::kEmbed;
   CHECK(!embed || !logical.is_int4) << "an embedding of int4";
   const int cols = linear.num_cols;
   if (!embed) part.list = ListIndex(logical.block_ends, cols, linear);
   const int64_t bytes =
-      part.is_int4 ? Int4RecordBytes(part.rows, logical.block_ends)
-                   : DenseRecordBytes(part.rows, cols, part.dense_dtype);
+      part.is_int4
+          ? Int4RecordBytes(part.rows, logical.block_ends, part.scale_dtype)
+          : DenseRecordBytes(part.rows, cols, part.dense_dtype);
   part.tile_bytes = bytes / part.num_tiles();
   ASSIGN_OR_RETURN(part.record, memory.Allocate(bytes, "weights"));
   PackResult result;

@@ -18,6 +18,7 @@ struct CpuPart {
   int first_row = 0;  // of the linear
   bool is_int4 = false;
   DType dense_dtype = DType::kF16;
+  DType scale_dtype = DType::kF32;
   int list = 0;  // index in CpuLinear::lists
   int64_t tile_bytes = 0;
   DeviceBuffer record;

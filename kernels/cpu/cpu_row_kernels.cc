@@ -15,8 +15,8 @@ uint32_t FallingKey(float value) {
   return ~rising;
 }
 
-// Keeps the `count` >= 1 smallest of many keys, in memory that does not grow with
-// how many come by: once it holds twice as many, the larger half goes.
+// Keeps the `count` >= 1 smallest of many keys, in memory that does not grow
+// with how many come by: once it holds twice as many, the larger half goes.
 class BestKeys {
  public:
   explicit BestKeys(size_t count) : count_(count) { keys_.reserve(2 * count); }

@@ -30,7 +30,7 @@ struct DigitRows {
 // One tile of 16 outputs times `rows` <= kRowGroup rows. sums: [rows, 16], the
 // sum of the contributions in units of 2^-28. Returns a bit for each row that
 // met a contribution which does not fit; 0 where !check.
-using Int4TileFunction = uint32_t (*)(const std::byte* tile,
+using Int4TileFunction = uint32_t (*)(const Int4Tile& tile,
                                       const BlockList& blocks,
                                       const DigitRows& x, int64_t* sums);
 

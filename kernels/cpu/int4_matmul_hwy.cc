@@ -14,6 +14,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/fixed_sum-inl.h"
+#include "kernels/cpu/load_f32-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quatrain {
@@ -88,26 +89,46 @@ HWY_INLINE void AddBlock(const std::byte* words, const BlockSpan& block,
   }
 }
 
+template <typename T>
+HWY_INLINE void WidenScales(const T* from, float* out) {
+  const hn::Rebind<float, I32> df;
+  for (int i = 0; i < kHeaderLanes; i += kLanes)
+    hn::Store(LoadF32(df, from + i), df, out + i);
+}
+
+// The scales of a header, whatever they are stored as.
+HWY_INLINE void WidenScales(DType dtype, const std::byte* from, float* out) {
+  switch (dtype) {
+    case DType::kF16:
+      return WidenScales(reinterpret_cast<const hwy::float16_t*>(from), out);
+    case DType::kBF16:
+      return WidenScales(reinterpret_cast<const hwy::bfloat16_t*>(from), out);
+    default:
+      return WidenScales(reinterpret_cast<const float*>(from), out);
+  }
+}
+
 template <int kRows, bool kCheck>
-uint32_t Tile(const std::byte* tile, const BlockList& list, const DigitRows& x,
+uint32_t Tile(const Int4Tile& record, const BlockList& list, const DigitRows& x,
               int64_t* sums) {
   constexpr int kV = VectorsAtOnce<kRows>();
   const I32 di;
   const hn::Rebind<float, I32> df;
   const hn::Rebind<uint8_t, I32> du8;
   alignas(64) uint64_t fixed[kRows * kTileRows] = {};
+  alignas(64) float header_scales[kHeaderLanes];
   uint32_t marks = 0;
-  const std::byte* zeros = nullptr;
+  const std::byte* tile = record.bytes;
+  const uint8_t* zeros = nullptr;
   for (int b = 0; b < list.num_blocks(); ++b) {
     const BlockSpan& block = list.blocks[b];
-    if (b % kBlocksPerZeros == 0) {
-      zeros = tile;
-      tile += kVectorBytes;
+    if (b % kBlocksPerHeader == 0) {
+      zeros = reinterpret_cast<const uint8_t*>(tile);
+      WidenScales(record.scale_dtype, tile + kHeaderLanes, header_scales);
+      tile += HeaderBytes(record.scale_dtype);
     }
-    const float* scales = reinterpret_cast<const float*>(tile);
-    const auto* z = reinterpret_cast<const uint8_t*>(zeros) +
-                    b % kBlocksPerZeros * kTileRows;
-    tile += kVectorBytes;
+    const float* scales = header_scales + b % kBlocksPerHeader * kTileRows;
+    const uint8_t* z = zeros + b % kBlocksPerHeader * kTileRows;
     for (int first = 0; first < kVectors; first += kV) {
       VI32 d[kV][kRows];
       for (int v = 0; v < kV; ++v) {

@@ -86,23 +86,41 @@ QUATRAIN_VNNI_INLINE void AddBlock(const std::byte* words,
   for (int r = 0; r < kRows; ++r) d[r] = chain[0][r];
 }
 
+// The scales of a header, whatever they are stored as.
+QUATRAIN_VNNI_INLINE void WidenScales(DType dtype, const std::byte* from,
+                                      float* out) {
+  for (int i = 0; i < kHeaderLanes; i += kTileRows) {
+    const auto* bits =
+        reinterpret_cast<const __m256i*>(from + i * SizeOf(dtype));
+    const __m512 s =
+        dtype == DType::kF16 ? _mm512_cvtph_ps(_mm256_loadu_si256(bits))
+        : dtype == DType::kBF16
+            ? _mm512_castsi512_ps(_mm512_slli_epi32(
+                  _mm512_cvtepu16_epi32(_mm256_loadu_si256(bits)), 16))
+            : _mm512_loadu_ps(bits);
+    _mm512_store_ps(out + i, s);
+  }
+}
+
 template <int kRows, bool kCheck>
-QUATRAIN_VNNI uint32_t Tile(const std::byte* tile, const BlockList& list,
+QUATRAIN_VNNI uint32_t Tile(const Int4Tile& record, const BlockList& list,
                             const DigitRows& x, int64_t* sums) {
   alignas(64) uint64_t fixed[kRows * kTileRows] = {};
+  alignas(64) float scales[kHeaderLanes];
   uint32_t marks = 0;
+  const std::byte* tile = record.bytes;
   const std::byte* zeros = nullptr;
   for (int b = 0; b < list.num_blocks(); ++b) {
     const BlockSpan& block = list.blocks[b];
-    if (b % kBlocksPerZeros == 0) {
+    if (b % kBlocksPerHeader == 0) {
       zeros = tile;
-      tile += kVectorBytes;
+      WidenScales(record.scale_dtype, tile + kHeaderLanes, scales);
+      tile += HeaderBytes(record.scale_dtype);
     }
-    const __m512 s = _mm512_loadu_ps(tile);
-    const __m512i z =
-        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(
-            zeros + b % kBlocksPerZeros * kTileRows)));
-    tile += kVectorBytes;
+    const int lanes = b % kBlocksPerHeader * kTileRows;
+    const __m512 s = _mm512_load_ps(scales + lanes);
+    const __m512i z = _mm512_cvtepu8_epi32(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(zeros + lanes)));
     __m512i d[kRows];
     for (int r = 0; r < kRows; ++r)
       d[r] = _mm512_mullo_epi32(

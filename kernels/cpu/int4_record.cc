@@ -16,10 +16,11 @@ BlockList::BlockList(std::span<const int> block_ends) {
   }
 }
 
-int64_t BlockList::TileBytes() const {
+int64_t BlockList::TileBytes(DType scale_dtype) const {
   const int64_t headers =
-      (num_blocks() + kBlocksPerZeros - 1) / kBlocksPerZeros;
-  return kVectorBytes * (headers + num_blocks() + num_digits / kGroupK);
+      (num_blocks() + kBlocksPerHeader - 1) / kBlocksPerHeader;
+  return headers * HeaderBytes(scale_dtype) +
+         int64_t{kVectorBytes} * num_digits / kGroupK;
 }
 
 }  // namespace quatrain

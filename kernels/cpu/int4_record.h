@@ -1,17 +1,21 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
+
+#include "base/dtype.h"
 
 namespace quatrain {
 
 // The packed form of an int4 part. A tile is 16 outputs over all of K, and its
 // bytes are consecutive, in the order in which a product reads them:
 //
-//   before every fourth block   64 bytes   zeros of 4 blocks, [4][16] u8
-//   per block                   64 bytes   scales, [16] f32
-//                               64 bytes per 8 k: [16] words
+//   before every fourth block   zeros of 4 blocks, [4][16] u8
+//                               scales of 4 blocks, [4][16], as stored: f16,
+//                               bf16 or f32
+//   per block                   64 bytes per 8 k: [16] words
 //
 // A word is one output: the low nibble of its byte j is k j, the high nibble
 // k j + 4. Blocks whose length is no multiple of 8 end in nibbles of 0, whose
@@ -22,7 +26,8 @@ namespace quatrain {
 
 inline constexpr int kTileRows = 16;
 inline constexpr int kVectorBytes = 64;  // 16 lanes of 32 bits
-inline constexpr int kBlocksPerZeros = 4;
+inline constexpr int kBlocksPerHeader = 4;
+inline constexpr int kHeaderLanes = kBlocksPerHeader * kTileRows;
 inline constexpr int kGroupK = 8;  // k in a word
 
 // The order in which digits stand in memory, within 8: pairs as the words have
@@ -38,6 +43,16 @@ struct BlockSpan {
   int first_digit = 0;     // in the padded row of digits
 };
 
+inline int64_t HeaderBytes(DType scale_dtype) {
+  return kHeaderLanes * (1 + static_cast<int64_t>(SizeOf(scale_dtype)));
+}
+
+// One tile in memory.
+struct Int4Tile {
+  const std::byte* bytes = nullptr;
+  DType scale_dtype = DType::kF16;
+};
+
 // The blocks of one or more parts of a linear.
 struct BlockList {
   explicit BlockList(std::span<const int> block_ends);
@@ -46,7 +61,7 @@ struct BlockList {
   int num_digits = 0;  // of a padded row
 
   int num_blocks() const { return static_cast<int>(blocks.size()); }
-  int64_t TileBytes() const;
+  int64_t TileBytes(DType scale_dtype) const;
 };
 
 }  // namespace quatrain

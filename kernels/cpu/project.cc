@@ -143,8 +143,8 @@ void Projector::MultiplyTile(Chunk& chunk, const CpuPart& part, int64_t tile,
       const uint8_t* check = chunk.check.data() + r;
       const bool any =
           std::any_of(check, check + count, [](uint8_t c) { return c != 0; });
-      marks = int4_.tile[count - 1][any](part.tile(tile), blocks,
-                                         digits.From(r), sums);
+      marks = int4_.tile[count - 1][any]({part.tile(tile), part.scale_dtype},
+                                         blocks, digits.From(r), sums);
     } else {
       // Rows after the first stand at a common stride, with or without norm.
       const ptrdiff_t stride =

@@ -104,6 +104,20 @@ TEST(CpuProjectTest, Int4OfEveryShape) {
   }
 }
 
+TEST(CpuProjectTest, Int4WithScalesOfAnyDType) {
+  Random random(22);
+  const int cols = 1000;  // eight blocks, two headers
+  const HostInt4 some(37, cols, BlockEnds(cols, 128), 0.02f, random);
+  for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
+    const HostInt4 host = some.WithScales(dtype);
+    for (const int rows : {1, 4, 9})
+      ExpectEqualToReference({.linear = {.cols = cols, .parts = {host.part()}},
+                              .rows = rows,
+                              .x = HardRows(rows, cols, random)},
+                             std::string(Name(dtype)) + " scales");
+  }
+}
+
 TEST(CpuProjectTest, Int4OfManyRows) {
   Random random(2);
   const int cols = 264;
@@ -270,7 +284,7 @@ TEST(CpuProjectTest, AllocatesExactlyWhatRecordSizeSays) {
       {.cols = cols, .parts = {int4.part(), dense.part()}}, LinearRole::kQkv);
   ASSERT_TRUE(linear.ok());
   auto used = backend->memory().used_bytes_by_tag();
-  EXPECT_EQ(used["weights"], Int4RecordBytes(33, ends) +
+  EXPECT_EQ(used["weights"], Int4RecordBytes(33, ends, DType::kF16) +
                                  DenseRecordBytes(20, cols, DType::kF16));
   EXPECT_EQ(used["runtime"], ScratchBytes(options.max_tokens, cols, 2));
 }

@@ -74,9 +74,10 @@ std::vector<std::byte> RandomInt4Tile(const BlockList& list) {
     tile.insert(tile.end(), bytes, bytes + sizeof(value));
   };
   for (int b = 0; b < list.num_blocks(); ++b) {
-    for (int i = 0; b % kBlocksPerZeros == 0 && i < kVectorBytes; ++i)
+    for (int i = 0; b % kBlocksPerHeader == 0 && i < kHeaderLanes; ++i)
       append(static_cast<uint8_t>(Next() & 15));
-    for (int i = 0; i < kTileRows; ++i) append(NextFloat() * 0.01f);
+    for (int i = 0; b % kBlocksPerHeader == 0 && i < kHeaderLanes; ++i)
+      append(NextFloat() * 0.01f);
     for (int i = 0; i < list.blocks[b].groups * kTileRows; ++i)
       append(Next() * 2 + (Next() & 1));
   }
@@ -108,7 +109,7 @@ void DigestInt4(Isa isa) {
       for (const int check : {0, 1}) {
         int64_t out[kRowGroup * kTileRows] = {};
         digest.AddValue(Int4KernelsFor(isa).tile[rows - 1][check](
-            tile.data(), list, x, out));
+            {tile.data(), DType::kF32}, list, x, out));
         digest.Add(std::span<const int64_t>(out));
       }
     }

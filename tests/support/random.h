@@ -76,10 +76,22 @@ class HostInt4 : public WeightReader {
       s = F16ToF32(F32ToF16(random.Uniform(0.5f, 1.5f) * scale));
   }
 
+  // The same with other scales, near the old ones, that need this dtype.
+  HostInt4 WithScales(DType dtype) const {
+    HostInt4 other = *this;
+    other.scale_dtype_ = dtype;
+    for (float& s : other.s_) {
+      if (dtype == DType::kF32) s *= 1.0001f;
+      if (dtype == DType::kBF16) s = BF16ToF32(F32ToBF16(s));
+    }
+    return other;
+  }
+
   // Rows [row_begin, row_end) and columns [begin, end), at block boundaries.
   HostInt4 Slice(int row_begin, int row_end, int begin, int end) const {
     HostInt4 slice(row_end - row_begin, end - begin,
                    SliceEnds(block_ends_, begin, end));
+    slice.scale_dtype_ = scale_dtype_;
     const size_t first_block =
         std::upper_bound(block_ends_.begin(), block_ends_.end(), begin) -
         block_ends_.begin();
@@ -99,6 +111,7 @@ class HostInt4 : public WeightReader {
   LogicalPart part() const {
     return {.rows = rows_,
             .is_int4 = true,
+            .scale_dtype = scale_dtype_,
             .block_ends = block_ends_,
             .reader = this};
   }
@@ -134,6 +147,7 @@ class HostInt4 : public WeightReader {
 
  private:
   int rows_, cols_;
+  DType scale_dtype_ = DType::kF16;
   std::vector<int> block_ends_;
   std::vector<uint8_t> q_, z_;
   std::vector<float> s_;
