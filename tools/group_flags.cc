@@ -42,7 +42,7 @@ void AddSizeFlags(CLI::App& app, GroupFlags* f) {
       ->check(CLI::Range(1, 4096));
   app.add_option("--max-num-batched-tokens", f->max_num_batched_tokens,
                  "tokens of one step")
-      ->check(CLI::Range(1, 65536));
+      ->check(CLI::Range(1, 32768));
   app.add_option("--block-size", f->block_size, "tokens of a KV block")
       ->check(CLI::IsMember({8, 16, 32, 64, 128}));
   app.add_option("--num-kv-blocks", f->max_num_blocks,
