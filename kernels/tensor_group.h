@@ -9,8 +9,8 @@
 namespace quatrain {
 
 // This rank's seat in a tensor-parallel group. All ranks make the same calls in
-// the same order. Implemented in worker/: Gloo between processes, threads of
-// one process, and a group of one.
+// the same order. Implemented in worker/: shared memory or Gloo between
+// processes, threads of one process, and a group of one.
 //
 // Only integers are summed, so the result has the same bits whatever algorithm
 // a library uses. After a fault every call returns at once and leaves its

@@ -17,6 +17,7 @@ namespace {
 struct Flags {
   WorkerOptions worker;
   std::string log_level = "info";
+  bool no_shared_memory = false;
   bool child = false;  // of `serve`, which says itself how the group ended
 };
 
@@ -35,6 +36,7 @@ int Run(Flags flags) {
       !status.ok()) {
     return Fail(kExitUsage, status);
   }
+  flags.worker.share_memory = !flags.no_shared_memory;
   std::stop_source stop;
   signals.OnStop([&] { stop.request_stop(); });
   const WorkerOutcome outcome = RunWorker(flags.worker, stop.get_token());
@@ -58,8 +60,9 @@ RunCommand AddWorker(CLI::App& app) {
   app.add_option("--ranks", o->num_ranks, "that this process hosts")
       ->check(CLI::Range(1, 64));
   app.add_option("--max-memory", o->max_memory,
-                 "cpu=8GiB for the process, or 0=4GiB,1=2GiB by rank; default: "
-                 "half of what is available");
+                 "cpu=8GiB for the process, or 0=4GiB,1=2GiB by rank, where "
+                 "others are left out; default: half of what is free, shared "
+                 "by the ranks of the host");
   app.add_option("--backend", o->backend, "instead of the coordinator's choice")
       ->check(CLI::IsMember({"cpu", "reference"}));
   app.add_option("--isa", o->isa, "instead of the coordinator's choice");
@@ -68,7 +71,8 @@ RunCommand AddWorker(CLI::App& app) {
   app.add_option("--data-host", o->data_host,
                  "address for data between ranks; default: the local end of "
                  "the connection to the coordinator");
-  app.add_flag("!--no-shared-memory", o->share_memory,
+  // Not as "!--no-...": from the environment that means the opposite.
+  app.add_flag("--no-shared-memory", flags->no_shared_memory,
                "send data to other processes of this host through sockets too");
   app.add_flag("--child", flags->child, "started by serve")->group("");
   app.add_option("--log-level", flags->log_level,

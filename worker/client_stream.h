@@ -52,7 +52,7 @@ class ClientStream final : public grpc::ClientBidiReactor<Request, Response> {
   void Send(Request message) {
     {
       MutexLock lock(&mutex_);
-      if (ended_) return;
+      if (ended_ || finishing_) return;
       outgoing_.push_back(std::move(message));
       if (writing_) return;
       TakeNextLocked();
@@ -73,6 +73,26 @@ class ClientStream final : public grpc::ClientBidiReactor<Request, Response> {
       changed_.WaitFor(&mutex_, left);
     }
     return !ended_;
+  }
+
+  // Says that nothing more comes and waits for the peer to end the stream: it
+  // has read everything then, while a cancelled one may lose what is on its
+  // way. Close() comes next. At most `timeout`, and at once where the stream
+  // has ended.
+  void Finish(std::chrono::nanoseconds timeout) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    if (!Flush(timeout)) return;
+    {
+      MutexLock lock(&mutex_);
+      if (ended_ || writing_ || finishing_) return;
+      finishing_ = true;
+      this->AddHold();
+    }
+    this->StartWritesDone();
+    this->RemoveHold();
+    MutexLock lock(&mutex_);
+    while (!done_ && std::chrono::steady_clock::now() < deadline)
+      changed_.WaitFor(&mutex_, deadline - std::chrono::steady_clock::now());
   }
 
   // "ipv4:127.0.0.1:50052", once something was received.
@@ -128,8 +148,9 @@ class ClientStream final : public grpc::ClientBidiReactor<Request, Response> {
   CondVar changed_;
   std::deque<Request> outgoing_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;  // nothing more is sent
-  bool done_ ABSL_GUARDED_BY(mutex_) = false;   // gRPC is finished with us
+  bool finishing_ ABSL_GUARDED_BY(mutex_) = false;  // nothing more is queued
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;      // nothing more is sent
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;       // gRPC is finished with us
 };
 
 }  // namespace quatrain

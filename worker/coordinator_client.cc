@@ -19,6 +19,9 @@
 namespace quatrain {
 namespace {
 
+// For the last reply to arrive.
+constexpr std::chrono::milliseconds kFarewell(500);
+
 using internal::v1::CoordinatorMessage;
 using internal::v1::GroupService;
 
@@ -114,6 +117,7 @@ CoordinatorClient::~CoordinatorClient() { Close(); }
 
 void CoordinatorClient::Close() {
   store_.Close(absl::CancelledError("the worker leaves"));
+  control_->Finish(kFarewell);
   control_->Close();
   if (plans_) plans_->Close();
   if (beats_) beats_->Close();

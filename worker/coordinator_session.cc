@@ -41,11 +41,20 @@ WorkerExit ExitOf(const Command& command, const absl::Status& status) {
   return kWorkerFailed;
 }
 
+// Whether the command may have failed for no other reason than that somebody
+// ended the work. A budget that is too small or a broken file is no such thing,
+// whoever else has given up meanwhile.
+bool IsCutShort(const Command& command, const absl::Status& status) {
+  if (command.has_load_shard()) return absl::IsCancelled(status);
+  return !status.ok() &&
+         (command.has_init_communicators() || command.has_warmup());
+}
+
 }  // namespace
 
 CoordinatorSession::CoordinatorSession(const WorkerOptions& options,
                                        const Model& model,
-                                       const std::vector<int64_t>& limits,
+                                       const std::vector<DeviceLimit>& devices,
                                        const internal::v1::Hello& hello)
     : options_(options),
       events_(kMaxEvents),
@@ -53,7 +62,7 @@ CoordinatorSession::CoordinatorSession(const WorkerOptions& options,
               {.on_control = [this](const auto& m) { OnControl(m); },
                .on_plan = [this](std::string b) { OnPlan(std::move(b)); },
                .on_lost = [this](const auto& s) { OnLost(s); }}),
-      pool_(model, options, limits, &client_.store()) {
+      pool_(model, options, devices, &client_.store()) {
   ready_ = true;
 }
 
@@ -152,7 +161,7 @@ void CoordinatorSession::Execute(const Command& command) {
   absl::Status status = CheckEpoch(command);
   if (status.ok()) status = Dispatch(command, &reply);
   // Who interrupts knows why; nothing is wrong with the command.
-  const bool cut_short = !status.ok() && interrupted();
+  const bool cut_short = interrupted() && IsCutShort(command, status);
   if (!status.ok())
     spdlog::log(cut_short ? spdlog::level::debug : spdlog::level::err, "{}",
                 std::string(status.message()));

@@ -70,7 +70,11 @@ absl::Status HostMemory::OpenPeers(
                        std::string(address.status().message())));
     if (*address == kNone || !memory_.contains(rank_)) continue;
     auto memory = SharedMemory::Open(*address);
-    if (!memory.ok()) continue;  // of another host or container: as expected
+    if (!memory.ok()) {  // of another host or container: as expected
+      spdlog::debug("rank {}: rank {}: {}", rank_, peer,
+                    std::string(memory.status().message()));
+      continue;
+    }
     memory_[peer] = *std::move(memory);
     opened.insert(peer);
   }

@@ -149,12 +149,16 @@ absl::Status RankIdChannel::Receive(Samples* next) {
     return absl::OkStatus();
   }
   if (parts_.inbox->closed()) {
-    fault_->Raise(absl::UnavailableError(absl::StrCat(
-        "id channel: rank ", parts_.sampling_rank, " has left it")));
+    fault_->Raise(
+        absl::UnavailableError(absl::StrCat(
+            "id channel: rank ", parts_.sampling_rank, " has left it")),
+        parts_.sampling_rank);
   } else {
-    fault_->Raise(absl::DeadlineExceededError(absl::StrCat(
-        "id channel: no sampled ids from rank ", parts_.sampling_rank,
-        " within ", parts_.timeout.count(), " ms")));
+    fault_->Raise(
+        absl::DeadlineExceededError(absl::StrCat(
+            "id channel: no sampled ids from rank ", parts_.sampling_rank,
+            " within ", parts_.timeout.count(), " ms")),
+        parts_.sampling_rank);
   }
   return fault_->status();
 }

@@ -48,10 +48,9 @@ template <typename T>
 void RoundsTensorGroup::AllReduce(std::span<T> inout) {
   const bool whole = size() == 2 || inout.size_bytes() <= kWholeBytes;
   const size_t step = (whole ? piece_ : piece_ * size()) / sizeof(T);
-  bool ok = true;
-  for (size_t i = 0; i < inout.size() && ok; i += step) {
+  for (size_t i = 0; i < inout.size() && ok_; i += step) {
     const auto part = inout.subspan(i, std::min(step, inout.size() - i));
-    ok = whole ? ReduceWhole(part) : ReduceSliced(part);
+    ok_ = whole ? ReduceWhole(part) : ReduceSliced(part);
   }
 }
 
@@ -106,18 +105,18 @@ void RoundsTensorGroup::AllGather(std::span<const std::byte> mine,
   const auto part = [&](int r, size_t done) {
     return done < sizes[r] ? std::min(piece_, sizes[r] - done) : 0;
   };
-  bool ok = true;
-  for (size_t done = 0; done < longest && ok; done += piece_) {
+  for (size_t done = 0; done < longest && ok_; done += piece_) {
     const size_t bytes = part(rank(), done);
     if (bytes > 0) std::memcpy(rounds_->outbox(), mine.data() + done, bytes);
-    ok = ShowAll(bytes);
+    ok_ = ShowAll(bytes);
     size_t begin = 0;  // of rank r's part
-    for (int r = 0; r < size() && ok; begin += sizes[r++]) {
+    for (int r = 0; r < size() && ok_; begin += sizes[r++]) {
       const size_t count = part(r, done);
+      CHECK_LE(begin + sizes[r], all.size());
+      if (count == 0) continue;
       const std::byte* from =
           r == rank() ? mine.data() + done : rounds_->Received(r);
-      CHECK_LE(begin + sizes[r], all.size());
-      if (count > 0) std::memcpy(all.data() + begin + done, from, count);
+      std::memcpy(all.data() + begin + done, from, count);
     }
   }
 }

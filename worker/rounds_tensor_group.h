@@ -45,6 +45,9 @@ class RoundsTensorGroup final : public TensorGroup {
 
   const std::unique_ptr<Rounds> rounds_;
   const size_t piece_;
+  // After a failed round the outbox is left alone: a peer may still read what
+  // the round before showed.
+  bool ok_ = true;
 };
 
 }  // namespace quatrain

@@ -19,7 +19,8 @@ class SharedMemory {
 
   // Memory of another process (or of this one), given its address(). Its owner
   // must still hold it. Unavailable if that process is on another host, in
-  // another container, or another user's.
+  // another container, or another user's, or the system cannot tell when it
+  // ends.
   static absl::StatusOr<std::unique_ptr<SharedMemory>> Open(
       const std::string& address);
 
@@ -31,11 +32,13 @@ class SharedMemory {
   const std::string& address() const { return address_; }
   std::span<std::byte> bytes() const { return bytes_; }
 
-  // Whether the process that made it has ended. False where that cannot be
-  // known.
+  // Whether the process that made it, if that was another, has ended.
   bool OwnerIsGone() const;
 
  private:
+  struct Address;
+  static absl::StatusOr<std::unique_ptr<SharedMemory>> OpenOf(
+      const Address& address, int owner_fd);
   SharedMemory(std::string address, int fd, int owner_fd,
                std::span<std::byte> bytes)
       : address_(std::move(address)),
@@ -45,7 +48,7 @@ class SharedMemory {
 
   const std::string address_;
   const int fd_;
-  const int owner_fd_;  // readable once the owner has ended; -1: unknown
+  const int owner_fd_;  // readable once the owner has ended; -1: own memory
   const std::span<std::byte> bytes_;
 };
 

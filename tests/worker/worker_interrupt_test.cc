@@ -69,13 +69,14 @@ class WorkerInterruptTest : public testing::Test {
   }
 
   static WorkerOutcome Run(const ScriptedCoordinator::Script& script,
-                           const std::stop_token& stop = {}) {
+                           const std::stop_token& stop = {},
+                           const std::string& max_memory = "cpu=1GiB") {
     ScriptedCoordinator coordinator(script);
     const WorkerOutcome outcome =
         RunWorker({.coordinator = coordinator.address(),
                    .name = "worker-0",
                    .model_folder = Folder(),
-                   .max_memory = "cpu=1GiB"},
+                   .max_memory = max_memory},
                   stop);
     EXPECT_LT(Clock::now() - interrupted_, std::chrono::seconds(1));
     return outcome;
@@ -153,6 +154,29 @@ TEST_F(WorkerInterruptTest, TheLossOfTheCoordinatorEndsTheLoad) {
         coordinator.ClosePlans();
       });
   EXPECT_EQ(outcome.code, kWorkerLostPeer) << outcome.status;
+}
+
+// Of two workers that do not fit, the first to say so makes the coordinator end
+// the group while the second still plans.
+TEST_F(WorkerInterruptTest, AnAbortDoesNotHideWhyACommandFailed) {
+  const WorkerOutcome outcome = Run(
+      [](ScriptedCoordinator& coordinator, ControlStream& stream) {
+        ScriptedCoordinator::Welcome(stream);
+        interrupted_ = Clock::now();
+        const uint64_t plan = coordinator.Send(stream, PlanOneRank(kLayers));
+        Command abort;
+        abort.mutable_abort_communicators()->set_reason(
+            "worker-1 is too small");
+        const uint64_t aborted = coordinator.Send(stream, abort);
+        EXPECT_EQ(static_cast<absl::StatusCode>(
+                      ScriptedCoordinator::AwaitReply(stream, plan).code()),
+                  absl::StatusCode::kResourceExhausted);
+        ScriptedCoordinator::AwaitReply(stream, aborted);
+        coordinator.Shutdown(stream);
+        coordinator.ClosePlans();
+      },
+      {}, "cpu=64MiB");
+  EXPECT_EQ(outcome.code, kWorkerDoesNotFit) << outcome.status;
 }
 
 }  // namespace
