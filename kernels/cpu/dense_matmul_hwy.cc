@@ -36,48 +36,91 @@ constexpr int VectorsAtOnce() {
   return kRows <= 2 ? kVectors : kRows <= 4 && kVectors >= 2 ? 2 : 1;
 }
 
-template <typename T, int kRows, int kV>
-HWY_INLINE void MultiplyBlock(const T* w, const BlockSpan& block,
-                              const float* x, ptrdiff_t x_stride,
-                              VF32 (&c)[kV][kRows]) {
+// How many blocks of k are summed together: more chains, where a tile's vectors
+// are few.
+template <int kRows>
+constexpr int BlocksAtOnce() {
+  return kRows == 1 && kVectors <= 2 ? 4 : kRows <= 2 && kVectors == 1 ? 2 : 1;
+}
+
+// Blocks first .. first + kB - 1, which are equally long and follow each other.
+template <typename T, int kRows, int kV, int kB>
+HWY_INLINE void MultiplyBlocks(const T* w, const BlockSpan& first,
+                               const float* x, ptrdiff_t x_stride,
+                               VF32 (&c)[kB][kV][kRows]) {
   const F32 df;
-  for (int v = 0; v < kV; ++v)
-    for (int r = 0; r < kRows; ++r) c[v][r] = hn::Zero(df);
-  for (int k = block.begin; k < block.end; ++k) {
-    const T* line = w + static_cast<ptrdiff_t>(k) * kTileRows;
-    if constexpr (kRows == 1) __builtin_prefetch(line + 2048 / sizeof(T), 0, 3);
-    for (int v = 0; v < kV; ++v) {
-      const VF32 weights = LoadF32(df, line + v * kLanes);
-      for (int r = 0; r < kRows; ++r)
-        c[v][r] =
-            hn::MulAdd(weights, hn::Set(df, x[r * x_stride + k]), c[v][r]);
+  const int length = first.end - first.begin;
+  for (int b = 0; b < kB; ++b)
+    for (int v = 0; v < kV; ++v)
+      for (int r = 0; r < kRows; ++r) c[b][v][r] = hn::Zero(df);
+  for (int i = 0; i < length; ++i) {
+    for (int b = 0; b < kB; ++b) {
+      const int k = first.begin + b * length + i;
+      const T* line = w + static_cast<ptrdiff_t>(k) * kTileRows;
+      if constexpr (kRows <= 2)  // what is read when these blocks are done
+        __builtin_prefetch(line + (kB > 1 ? kB * length * kTileRows
+                                          : 2048 / static_cast<int>(sizeof(T))),
+                           0, 3);
+      for (int v = 0; v < kV; ++v) {
+        const VF32 weights = LoadF32(df, line + v * kLanes);
+        for (int r = 0; r < kRows; ++r)
+          c[b][v][r] =
+              hn::MulAdd(weights, hn::Set(df, x[r * x_stride + k]), c[b][v][r]);
+      }
     }
   }
 }
 
-template <typename T, int kRows>
-uint32_t Tile(const std::byte* tile, const BlockList& list, const float* x,
-              ptrdiff_t x_stride, int64_t* sums) {
+// Adds the contributions of kB blocks. Returns a bit for each row of which one
+// does not fit.
+template <typename T, int kRows, int kB>
+HWY_INLINE uint32_t AddBlocks(const T* weights, const BlockSpan& block,
+                              const float* x, ptrdiff_t x_stride,
+                              uint64_t* fixed) {
   constexpr int kV = VectorsAtOnce<kRows>();
   const F32 df;
-  alignas(64) uint64_t fixed[kRows * kTileRows] = {};
   uint32_t marks = 0;
-  const T* weights = reinterpret_cast<const T*>(tile);
-  for (const BlockSpan& block : list.blocks) {
-    for (int first = 0; first < kVectors; first += kV) {
-      VF32 c[kV][kRows];
-      MultiplyBlock<T, kRows, kV>(weights + first * kLanes, block, x, x_stride,
-                                  c);
+  for (int first = 0; first < kVectors; first += kV) {
+    VF32 c[kB][kV][kRows];
+    MultiplyBlocks<T, kRows, kV, kB>(weights + first * kLanes, block, x,
+                                     x_stride, c);
+    for (int b = 0; b < kB; ++b) {
       for (int v = 0; v < kV; ++v) {
         for (int r = 0; r < kRows; ++r) {
-          marks |= ContributionsFit(df, c[v][r]) ? 0u : 1u << r;
-          AddContributions(df, c[v][r],
+          marks |= ContributionsFit(df, c[b][v][r]) ? 0u : 1u << r;
+          AddContributions(df, c[b][v][r],
                            fixed + r * kTileRows + (first + v) * kLanes);
         }
       }
     }
   }
-  StoreSums(fixed, kRows * kTileRows, list.num_blocks(), sums);
+  return marks;
+}
+
+HWY_INLINE bool EquallyLong(const BlockSpan* blocks, int count) {
+  const int length = blocks->end - blocks->begin;
+  for (int b = 1; b < count; ++b)
+    if (blocks[b].end - blocks[b].begin != length) return false;
+  return true;
+}
+
+template <typename T, int kRows>
+uint32_t Tile(const std::byte* tile, const BlockList& list, const float* x,
+              ptrdiff_t x_stride, int64_t* sums) {
+  constexpr int kB = BlocksAtOnce<kRows>();
+  alignas(64) uint64_t fixed[kRows * kTileRows] = {};
+  uint32_t marks = 0;
+  const T* weights = reinterpret_cast<const T*>(tile);
+  const int num_blocks = list.num_blocks();
+  for (int b = 0; b < num_blocks;) {
+    const BlockSpan* block = &list.blocks[b];
+    const bool together = b + kB <= num_blocks && EquallyLong(block, kB);
+    marks |= together
+                 ? AddBlocks<T, kRows, kB>(weights, *block, x, x_stride, fixed)
+                 : AddBlocks<T, kRows, 1>(weights, *block, x, x_stride, fixed);
+    b += together ? kB : 1;
+  }
+  StoreSums(fixed, kRows * kTileRows, num_blocks, sums);
   return marks;
 }
 

@@ -11,8 +11,8 @@ namespace quatrain {
 // Rows of activations that one call multiplies, at most.
 inline constexpr int kRowGroup = 8;
 
-// The activations of some rows as integers (docs/numerics.md), in the order of
-// int4_record.h. All arrays are row-major, `*_stride` in elements.
+// The activations of some rows as integers (docs/numerics.md), in the order that
+// the kernels read. All arrays are row-major, `*_stride` in elements.
 struct DigitRows {
   const int16_t* digits = nullptr;  // [rows, BlockList::num_digits]
   ptrdiff_t digit_stride = 0;
@@ -36,6 +36,9 @@ using Int4TileFunction = uint32_t (*)(const Int4Tile& tile,
 
 struct Int4Kernels {
   Int4TileFunction tile[kRowGroup][2];  // [rows - 1][check]
+  // Brings a row of digits into the order that `tile` reads, in place; null:
+  // that of int4_record.h.
+  void (*arrange)(int16_t* digits, int num_digits) = nullptr;
 };
 
 const Int4Kernels& Int4KernelsFor(Isa isa);

@@ -109,9 +109,11 @@ void Projector::PrepareRow(Chunk& chunk, int list, int r) const {
   }
   const BlockList& blocks = linear.lists[list];
   const DigitRows d = chunk.Digits(blocks).From(r);
-  const RowRange range = activations_.digits(
-      chunk.x[r], blocks, const_cast<int16_t*>(d.digits),
-      const_cast<float*>(d.scales), const_cast<int32_t*>(d.sums));
+  auto* digits = const_cast<int16_t*>(d.digits);
+  const RowRange range = activations_.digits(chunk.x[r], blocks, digits,
+                                             const_cast<float*>(d.scales),
+                                             const_cast<int32_t*>(d.sums));
+  if (int4_.arrange != nullptr) int4_.arrange(digits, blocks.num_digits);
   chunk.check[r] = !(range.max_abs * linear.max_scale < kNoCheckBelow);
   if (!range.finite) chunk.mark(pool_.threads(), r) = 1;
 }

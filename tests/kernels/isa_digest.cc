@@ -103,6 +103,8 @@ void DigestInt4(Isa isa) {
     }
     digest.Add(std::span<const int16_t>(digits));
     digest.Add(std::span<const int32_t>(sums));
+    if (const auto arrange = Int4KernelsFor(isa).arrange; arrange != nullptr)
+      arrange(digits.data(), static_cast<int>(digits.size()));
     const DigitRows x{digits.data(), list.num_digits, scales.data(),
                       sums.data(), blocks};
     for (int rows = 1; rows <= kRowGroup; ++rows) {
