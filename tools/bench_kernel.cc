@@ -1,7 +1,6 @@
 #include "tools/bench_kernel.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -18,22 +17,14 @@
 #include "kernels/cpu/cpu_linear.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/record_size.h"
+#include "tools/memory_read.h"
 
 namespace quatrain {
 namespace {
 
 constexpr int64_t kTotalBytes = int64_t{1} << 30;  // rotated over
-// Times are the best of several windows of this much memory: a machine that
-// others use is seen at its quietest, the read like the products.
-constexpr int64_t kWindowBytes = 16 << 20;
 constexpr double kSecondsPerLine = 0.8;
 constexpr int kGroup = 128;
-
-double Now() {
-  return std::chrono::duration<double>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 struct Shape {
   std::string name;
@@ -109,7 +100,8 @@ absl::StatusOr<Copies> MakeCopies(const Shape& shape, Backend& backend) {
                                          .scale_dtype = DType::kF16,
                                          .block_ends = ends,
                                          .reader = &reader}}};
-  Copies copies{.bytes_each = Int4RecordBytes(shape.outputs, ends, DType::kF16)};
+  Copies copies{.bytes_each =
+                    Int4RecordBytes(shape.outputs, ends, DType::kF16)};
   for (int64_t bytes = 0; bytes < kTotalBytes; bytes += copies.bytes_each) {
     ASSIGN_OR_RETURN(auto linear,
                      backend.PackLinear(logical, LinearRole::kQkv));
@@ -118,74 +110,19 @@ absl::StatusOr<Copies> MakeCopies(const Shape& shape, Backend& backend) {
   return copies;
 }
 
-// Adds up all bytes, in steps of kUnroll vectors, fetching `ahead` bytes early.
-using Vector = uint64_t __attribute__((vector_size(64), may_alias));
-
-template <int kUnroll>
-uint64_t ReadAll(std::span<const std::byte> bytes, int ahead) {
-  Vector sums[kUnroll] = {};
-  const auto* vectors = reinterpret_cast<const Vector*>(bytes.data());
-  const size_t n = bytes.size() / sizeof(Vector) / kUnroll * kUnroll;
-  for (size_t i = 0; i < n; i += kUnroll)
-    for (int u = 0; u < kUnroll; ++u) {
-      if (ahead > 0)
-        __builtin_prefetch(bytes.data() + (i + u) * sizeof(Vector) + ahead);
-      sums[u] += vectors[i + u];
+double ReadBytesPerSecond(const Copies& copies, ThreadPool& pool) {
+  std::vector<ReadPiece> pieces;
+  for (const auto& linear : copies.linears) {
+    const CpuPart& part = static_cast<const CpuLinear&>(*linear).parts[0];
+    ReadPiece& piece = pieces.emplace_back();
+    for (int thread = 0; thread < pool.threads(); ++thread) {
+      // What it packed.
+      const auto [begin, end] = pool.Share(part.num_tiles(), thread);
+      piece.push_back({part.tile(begin),
+                       static_cast<size_t>((end - begin) * part.tile_bytes)});
     }
-  uint64_t sum = 0;
-  for (const Vector& v : sums)
-    for (int i = 0; i < 8; ++i) sum += v[i];
-  return sum;
-}
-
-struct ReadVariant {
-  uint64_t (*read)(std::span<const std::byte>, int);
-  int ahead;
-};
-constexpr ReadVariant kReadVariants[] = {
-    {ReadAll<4>, 0}, {ReadAll<8>, 0}, {ReadAll<4>, 1024}, {ReadAll<4>, 4096}};
-
-// Calls body(copy) for the copies in turn, until `seconds` are over and each
-// was met or one window was timed twice; the best window's seconds per call.
-template <typename Body>
-double BestSeconds(const Copies& copies, double seconds, const Body& body) {
-  const int window =
-      static_cast<int>(std::max<int64_t>(1, kWindowBytes / copies.bytes_each));
-  const double start = Now();
-  double best = 1e30;
-  size_t next = 0;
-  for (int windows = 0; windows < 2 || Now() - start < seconds; ++windows) {
-    const double window_start = Now();
-    int calls = 0;
-    while (calls < window) {
-      body(*copies.linears[next++ % copies.linears.size()]);
-      ++calls;
-      if (Now() - window_start > seconds) break;
-    }
-    best = std::min(best, (Now() - window_start) / calls);
   }
-  return best;
-}
-
-// By the threads that packed them.
-double BestReadBytesPerSecond(const Copies& copies, ThreadPool& pool) {
-  std::vector<uint64_t> sums(pool.threads() * 8);
-  double best = 1e30;
-  for (const ReadVariant& variant : kReadVariants) {
-    const auto read = [&](const Linear& linear) {
-      const CpuPart& part = static_cast<const CpuLinear&>(linear).parts[0];
-      pool.Run([&](int thread) {
-        const auto [begin, end] = pool.Share(part.num_tiles(), thread);
-        sums[thread * 8] +=
-            variant.read({part.tile(begin),
-                          static_cast<size_t>((end - begin) * part.tile_bytes)},
-                         variant.ahead);
-      });
-    };
-    best = std::min(best, BestSeconds(copies, kSecondsPerLine / 4, read));
-  }
-  for (volatile uint64_t sum : sums) (void)sum;  // the sums are needed
-  return static_cast<double>(copies.bytes_each) / best;
+  return BestReadBytesPerSecond(pieces, pool, kSecondsPerLine);
 }
 
 struct Line {
@@ -212,9 +149,9 @@ double ProductSeconds(const Shape& shape, const Copies& copies, int rows,
   const MatrixView to{out.data(), DType::kF32, rows, shape.outputs,
                       shape.outputs};
   backend.Project(in, nullptr, *copies.linears[0], to);
-  return BestSeconds(copies, kSecondsPerLine, [&](const Linear& linear) {
-    backend.Project(in, nullptr, linear, to);
-  });
+  return BestSeconds(
+      copies.linears.size(), copies.bytes_each, kSecondsPerLine,
+      [&](size_t i) { backend.Project(in, nullptr, *copies.linears[i], to); });
 }
 
 void Print(const std::vector<Line>& lines, const std::string& description,
@@ -305,7 +242,7 @@ absl::Status Run(const BenchKernelOptions& options) {
     ASSIGN_OR_RETURN(const Copies copies, MakeCopies(shape, *backend));
     for (const int n : rows) {
       Line line{shape, n, 0, copies.bytes_each, 0};
-      line.read = BestReadBytesPerSecond(copies, pool);
+      line.read = ReadBytesPerSecond(copies, pool);
       line.seconds = ProductSeconds(shape, copies, n, *backend);
       lines.push_back(line);
     }

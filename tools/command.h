@@ -29,6 +29,7 @@ RunCommand AddGenerate(CLI::App& app);
 RunCommand AddInspect(CLI::App& app);
 RunCommand AddPerplexity(CLI::App& app);
 RunCommand AddBenchKernel(CLI::App& app);
+RunCommand AddBenchLatency(CLI::App& app);
 RunCommand AddHealth(CLI::App& app);
 RunCommand AddVersion(CLI::App& app);
 

@@ -68,6 +68,8 @@ int Main(int argc, char** argv) {
   bench->require_subcommand(1);
   AddSubcommand(*bench, "kernel", "time and bytes of the CPU's products",
                 AddBenchKernel, &chosen);
+  AddSubcommand(*bench, "latency", "prefill and decode of a model, by length",
+                AddBenchLatency, &chosen);
   AddSubcommand(app, "health", "asks a server's health service", AddHealth,
                 &chosen);
   AddSubcommand(app, "version", "of this build", AddVersion, &chosen);
@@ -78,7 +80,9 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11 reports by exceptions
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    return Fail(kExitUsage, absl::InvalidArgumentError(absl::StrCat(
+                                error.what(), " (--help lists all flags)")));
   }
   return chosen();
 }

@@ -192,8 +192,11 @@ class LocalDriver {
                      group_.NextResult());
     const SentPlan sent = std::move(in_flight_.front());
     in_flight_.pop_front();
-    for (const internal::v1::Row& row : result.rows())
-      Commit(row, &outputs_[sent[row.chunk_index()]]);
+    for (const internal::v1::Row& row : result.rows()) {
+      const int index = sent[row.chunk_index()];
+      Commit(row, &outputs_[index]);
+      if (options_.on_token && !row.scored()) options_.on_token(index);
+    }
     return absl::OkStatus();
   }
 

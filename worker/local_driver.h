@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -34,6 +35,8 @@ struct LocalOutput {
 struct LocalDriverOptions {
   int chunk_tokens = 256;   // of one prompt in one plan
   int plans_in_flight = 0;  // 0: one more than micro-batches
+  // Called when a token of requests[index] has been drawn.
+  std::function<void(size_t index)> on_token;
 };
 
 // Runs all requests at once, each in its slot and micro-batch, with several

@@ -27,6 +27,7 @@ absl::StatusOr<std::unique_ptr<Rank>> Rank::Plan(const Model& model,
   const std::vector<RankShard> shards =
       PlanShards(model.config, settings.layout);
   rank->vocab_ = StageVocab::Of(model.config, StageOf(shards, inputs.rank));
+  rank->vocab_.head.num_token_ids = settings.num_token_ids;
   ASSIGN_OR_RETURN(rank->sources_, OpenShard(model, shards[inputs.rank]));
   rank->plan_ = PlanMemory(model.config, rank->sources_, settings,
                            {.rank = inputs.rank,
@@ -57,6 +58,15 @@ absl::Status Rank::Load(const LoadWatch& watch) {
 
 int64_t Rank::weights_bytes() const {
   return backend_->memory().used_bytes_by_tag()["weights"];
+}
+
+int64_t Rank::step_weights_bytes() const {
+  int64_t bytes = weights_bytes();
+  for (const LinearSources& table : sources_.embedding) {
+    if (table.role == LinearRole::kEmbed)
+      bytes -= table.packed_bytes(RecordKind::kCpu);
+  }
+  return bytes;
 }
 
 absl::Status Rank::Connect(const GroupLayout& layout, ProcessHub* hub,

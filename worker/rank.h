@@ -47,6 +47,8 @@ class Rank {
   // or was cancelled.
   absl::Status Load(const LoadWatch& watch);
   int64_t weights_bytes() const;  // as allocated
+  // Of these, what every step reads: all but a table of which it looks up rows.
+  int64_t step_weights_bytes() const;
 
   // Forms the communicators; all ranks of the group at about the same time. May
   // be called again, under another prefix, when it failed.

@@ -1,0 +1,232 @@
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/logging.h"
+#include "base/status_macros.h"
+#include "kernels/device_memory.h"
+#include "tools/bench_latency_table.h"
+#include "tools/command.h"
+#include "tools/group_flags.h"
+#include "tools/memory_read.h"
+#include "worker/local_driver.h"
+#include "worker/local_group.h"
+#include "worker/process_memory.h"
+
+namespace quatrain {
+namespace {
+
+struct Flags {
+  std::string model;
+  std::vector<int> batch_sizes = {1};
+  std::vector<int> input_lens = {32, 512, 2048};
+  int output_len = 64;
+  int num_iters = 3;
+  int max_num_batched_tokens = 512;
+  LayoutFlags layout;
+  std::string isa, kv_cache_dtype = "auto";
+  int threads = 0;
+  std::string output = "md";
+};
+
+int Cores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+// Of memory that no cache holds, by as many threads as there are cores.
+absl::StatusOr<double> MeasureRead() {
+  constexpr int64_t kBytes = int64_t{1} << 30, kPiece = 16 << 20;
+  DeviceMemory memory(0);
+  ASSIGN_OR_RETURN(const DeviceBuffer buffer, memory.Allocate(kBytes, "read"));
+  const int cores = Cores();
+  ThreadPool pool(cores, /*spin=*/true);
+  const int64_t share = kPiece / cores / 64 * 64;
+  std::vector<ReadPiece> pieces(kBytes / kPiece);
+  for (size_t i = 0; i < pieces.size(); ++i)
+    for (int t = 0; t < cores; ++t)
+      pieces[i].push_back(
+          {buffer.data() + i * kPiece + t * share, static_cast<size_t>(share)});
+  pool.Run([&](int thread) {  // first touch by who reads it
+    for (const ReadPiece& piece : pieces)
+      std::fill_n(const_cast<std::byte*>(piece[thread].data()),
+                  piece[thread].size(), std::byte{1});
+  });
+  return BestReadBytesPerSecond(pieces, pool, 2.0);
+}
+
+absl::StatusOr<std::unique_ptr<LocalGroup>> StartGroup(const Flags& flags,
+                                                       int num_layers) {
+  EngineSettings settings;
+  ASSIGN_OR_RETURN(settings.layout, MakeLayout(flags.layout, num_layers));
+  settings.isa = flags.isa;
+  settings.threads = flags.threads;
+  settings.max_num_seqs = *std::ranges::max_element(flags.batch_sizes);
+  settings.max_model_len =
+      *std::ranges::max_element(flags.input_lens) + flags.output_len;
+  settings.max_num_batched_tokens =
+      std::max(flags.max_num_batched_tokens, settings.max_num_seqs);
+  settings.num_micro_batches = settings.layout.pp_size();
+  settings.plans_in_flight = settings.num_micro_batches + 1;
+  if (flags.kv_cache_dtype == "f32") settings.kv_dtype = DType::kF32;
+  if (flags.kv_cache_dtype == "bf16") settings.kv_dtype = DType::kBF16;
+  return LocalGroup::Start(flags.model, settings);
+}
+
+std::vector<LocalRequest> RandomRequests(int batch_size, int input_len,
+                                         int output_len, int vocab_size,
+                                         uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<LocalRequest> requests(batch_size);
+  for (LocalRequest& request : requests) {
+    request.num_tokens = output_len;
+    for (int i = 0; i < input_len; ++i)
+      request.prompt.push_back(static_cast<int32_t>(random() % vocab_size));
+  }
+  return requests;
+}
+
+struct Rates {
+  double prefill = 0, decode = 0;  // tokens per second
+};
+
+// Prefill: until every sequence has its first token. Decode: from then on,
+// until the first has its last.
+absl::StatusOr<Rates> RunOnce(LocalGroup& group,
+                              const std::vector<LocalRequest>& requests,
+                              int chunk_tokens) {
+  const size_t batch_size = requests.size();
+  std::vector<int> drawn(batch_size);
+  size_t started = 0;
+  int64_t counted = 0;
+  double first = 0, last = 0;
+  const auto on_token = [&](size_t index) {
+    const bool decoding = started == batch_size;
+    if (decoding && drawn[index] == requests[index].num_tokens) return;
+    if (++drawn[index] == 1 && ++started == batch_size) first = SteadySeconds();
+    if (!decoding) return;
+    ++counted;
+    last = SteadySeconds();
+  };
+  const double start = SteadySeconds();
+  RETURN_IF_ERROR(
+      RunLocally(group, requests,
+                 {.chunk_tokens = chunk_tokens, .on_token = on_token})
+          .status());
+  Rates rates;
+  rates.prefill = static_cast<double>(batch_size * requests[0].prompt.size()) /
+                  (first - start);
+  if (counted > 0) rates.decode = static_cast<double>(counted) / (last - first);
+  return rates;
+}
+
+// What a step that decodes all sequences reads, half way through.
+int64_t DecodeBytes(const LocalGroup& group, int batch_size, int tokens) {
+  int64_t bytes = 0;
+  for (const std::unique_ptr<Rank>& rank : group.ranks()) {
+    const int64_t kv_per_token =
+        rank->memory_plan().kv_bytes_per_block() / group.settings().block_size;
+    bytes += rank->step_weights_bytes() + kv_per_token * tokens * batch_size;
+  }
+  return bytes;
+}
+
+// Of all linears for one token: a multiplication and an addition a weight.
+double PrefillOps(const ModelConfig& config) {
+  const double attention =
+      (2.0 * config.num_q_heads + 2.0 * config.num_kv_heads) * config.head_dim;
+  return 2.0 * config.num_layers * config.hidden_size *
+         (attention + 3.0 * config.intermediate_size);
+}
+
+absl::StatusOr<LatencyLine> Measure(LocalGroup& group, const Flags& flags,
+                                    int batch_size, int input_len) {
+  LatencyLine line{.batch_size = batch_size,
+                   .prefill_length = input_len,
+                   .decode_length = flags.output_len};
+  const int vocab_size = group.model().config.vocab_size;
+  for (int i = 0; i < flags.num_iters; ++i) {
+    const auto requests = RandomRequests(batch_size, input_len,
+                                         flags.output_len, vocab_size, i + 1);
+    ASSIGN_OR_RETURN(
+        const Rates rates,
+        RunOnce(group, requests, group.settings().max_num_batched_tokens));
+    line.prefill_tokens_per_s =
+        std::max(line.prefill_tokens_per_s, rates.prefill);
+    line.decode_tokens_per_s = std::max(line.decode_tokens_per_s, rates.decode);
+  }
+  line.memory_bytes = AnonymousBytes();
+  line.decode_bytes =
+      DecodeBytes(group, batch_size, input_len + flags.output_len / 2);
+  line.prefill_ops = PrefillOps(group.model().config);
+  return line;
+}
+
+int Run(const Flags& flags) {
+  if (!StartLogging("warn", "bench").ok()) return kExitFailure;
+  const absl::StatusOr<Model> model = OpenModel(flags.model);
+  if (!model.ok()) return Fail(kExitModelUnreadable, model.status());
+  const absl::StatusOr<double> read = MeasureRead();
+  if (!read.ok()) return Fail(ExitCodeOf(read.status()), read.status());
+  auto group = StartGroup(flags, model->config.num_layers);
+  if (!group.ok()) return Fail(ExitCodeOf(group.status()), group.status());
+  std::vector<LatencyLine> lines;
+  for (const int batch_size : flags.batch_sizes) {
+    for (const int input_len : flags.input_lens) {
+      std::fprintf(stderr, "\rbatch size %d, prefill length %d   ", batch_size,
+                   input_len);
+      auto line = Measure(**group, flags, batch_size, input_len);
+      if (!line.ok()) return Fail(ExitCodeOf(line.status()), line.status());
+      line->read_bytes_per_s = *read;
+      lines.push_back(*line);
+    }
+  }
+  std::fprintf(stderr, "\n");
+  const Backend& backend = (*group)->ranks()[0]->backend();
+  std::printf(
+      "%s",
+      LatencyTable(lines,
+                   absl::StrCat(flags.model, ", ", (*group)->ranks().size(),
+                                " ranks of ", backend.Description()),
+                   flags.output)
+          .c_str());
+  return kExitOk;
+}
+
+}  // namespace
+
+RunCommand AddBenchLatency(CLI::App& app) {
+  auto f = std::make_shared<Flags>();
+  app.add_option("MODEL", f->model, "model folder")->required();
+  app.add_option("--batch-size", f->batch_sizes, "sequences; default 1")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--input-len", f->input_lens,
+                 "tokens of a prompt; default 32,512,2048")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--output-len", f->output_len, "tokens drawn; default 64")
+      ->check(CLI::Range(2, 1 << 20));
+  app.add_option("--num-iters", f->num_iters, "runs, of which the best counts")
+      ->check(CLI::Range(1, 1000));
+  app.add_option("--max-num-batched-tokens", f->max_num_batched_tokens,
+                 "tokens of one step")
+      ->check(CLI::Range(1, 32768));
+  app.add_option("--tp,--tensor-parallel-size", f->layout.tp);
+  app.add_option("--pp,--pipeline-parallel-size", f->layout.pp);
+  app.add_option("--layers", f->layout.layers);
+  app.add_option("--tp-shares", f->layout.tp_shares);
+  app.add_option("--isa", f->isa, "force an instruction set");
+  app.add_option("--kv-cache-dtype", f->kv_cache_dtype)
+      ->check(CLI::IsMember({"auto", "f16", "bf16", "f32"}));
+  app.add_option("--threads", f->threads, "of each rank; 0: one per core");
+  app.add_option("-o,--output", f->output, "md, csv or json; default md")
+      ->check(CLI::IsMember({"md", "csv", "json"}));
+  return [f] { return Run(*f); };
+}
+
+}  // namespace quatrain
