@@ -148,6 +148,9 @@ absl::Status GroupLife::PlanShards() {
 }
 
 void GroupLife::LogPlan(const std::vector<RankBudget>& budgets) const {
+  for (const GroupMember& member : members_.all())
+    spdlog::info("{}: {}", Describe(member),
+                 member.hello.devices(0).description());
   spdlog::info("layout {}", Describe(options_.layout));
   for (const std::string& line : FormatBudgets(budgets, num_blocks_))
     spdlog::info("{}", line);
@@ -182,6 +185,7 @@ pb::EngineConfig GroupLife::ConfigFor(const GroupMember& member) const {
       ranks_on_host += static_cast<int>(other.places.size());
   config.set_ranks_on_host(ranks_on_host);
   config.set_threads(options_.threads);
+  config.set_num_token_ids(static_cast<uint32_t>(options_.num_token_ids));
   config.set_step_timeout_ms(absl::ToInt64Milliseconds(options_.step_timeout));
   return config;
 }

@@ -37,6 +37,7 @@ struct WorkerGroupOptions {
   std::string isa = "auto";
   int threads = 0;         // per rank; 0 = by the cores of its host
   int max_num_blocks = 0;  // of the KV pool; 0 = what fits the budgets
+  int num_token_ids = 0;   // of the tokenizer; 0 = no padding rows
 
   absl::Duration worker_timeout = absl::Seconds(3);  // without a beat
   absl::Duration step_timeout = absl::Seconds(30);   // wait inside a step

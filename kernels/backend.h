@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -74,6 +75,14 @@ struct VocabSpec {
   int vocab_size = 0;
   std::vector<int> rank_ends;  // [group size], ascending; rank r owns
                                // [rank_ends[r-1], rank_ends[r])
+  // Ids from here on are padding rows, which are never drawn. 0, or vocab_size
+  // and more: there are none.
+  int num_token_ids = 0;
+
+  // One past the last id that may be drawn.
+  int draw_end() const {
+    return num_token_ids > 0 ? std::min(num_token_ids, vocab_size) : vocab_size;
+  }
 };
 
 // Every computation the model needs, on one device. Operations are cut where

@@ -10,13 +10,14 @@
 namespace quatrain {
 namespace {
 
-// What a rank that owns n ids tells the others about one row. Every rank can
-// compute every rank's, so messages carry no lengths.
+// What a rank tells the others about one row. Every rank can compute every
+// rank's, so messages carry no lengths. Only the log-sum-exp of the raw logits
+// is over all ids: for the rest the vocabulary ends before its padding rows.
 struct RowNeeds {
   bool raw_lse = false;  // per tile, for log-probabilities
   bool lse = false;      // per tile of logit / temperature, for top_p
-  int candidates = 0;    // for the draw, at most n of them
-  int top = 0;           // for top_logprobs, at most n of them
+  int candidates = 0;    // for the draw, at most all of the rank's
+  int top = 0;           // for top_logprobs, at most all of the rank's
   bool target = false;   // the logit of the target
 };
 
@@ -44,11 +45,13 @@ RowNeeds NeedsOf(const LogitsRow& row) {
 
 int NumTiles(int ids) { return (ids + kVocabTile - 1) / kVocabTile; }
 
-// In words of 32 bits.
-size_t MessageWords(const RowNeeds& needs, int ids) {
+// In words of 32 bits, of a rank that owns `ids`, the first `drawable` of which
+// are no padding rows.
+size_t MessageWords(const RowNeeds& needs, int ids, int drawable) {
   return 1 + (needs.raw_lse ? NumTiles(ids) : 0) +
-         (needs.lse ? NumTiles(ids) : 0) + 2 * std::min(needs.candidates, ids) +
-         2 * std::min(needs.top, ids) + (needs.target ? 1 : 0);
+         (needs.lse ? NumTiles(drawable) : 0) +
+         2 * std::min(needs.candidates, drawable) +
+         2 * std::min(needs.top, drawable) + (needs.target ? 1 : 0);
 }
 
 using Words = std::vector<uint32_t>;
@@ -101,13 +104,22 @@ class Sampling {
     return rank > 0 ? vocab_.rank_ends[rank - 1] : 0;
   }
   int NumIds(int rank) const { return vocab_.rank_ends[rank] - Begin(rank); }
+  // Those of them that may be drawn, which come first.
+  int NumDrawable(int rank) const {
+    return std::clamp(vocab_.draw_end() - Begin(rank), 0, NumIds(rank));
+  }
   std::span<const float> MyLogits(int row) const {
     return {logits_.row<float>(row),
             static_cast<size_t>(NumIds(group_.rank()))};
   }
+  std::span<const float> MyDrawable(int row) const {
+    return MyLogits(row).first(NumDrawable(group_.rank()));
+  }
 
   bool Exchange();
   void Describe(int row, uint32_t* message) const;
+  void DescribeTiles(std::span<const float> logits, float temperature,
+                     Writer& writer) const;
   void DescribeBest(std::span<const float> logits, float temperature, int count,
                     Writer& writer) const;
   void DescribeDraw(int row, Writer& writer) const;
@@ -135,7 +147,7 @@ bool Sampling::Exchange() {
   for (const RowNeeds& needs : needs_) {
     my_offsets.push_back(sizes[group_.rank()]);
     for (int r = 0; r < group_.size(); ++r)
-      sizes[r] += MessageWords(needs, NumIds(r));
+      sizes[r] += MessageWords(needs, NumIds(r), NumDrawable(r));
   }
   size_t total = 0;
   for (const size_t size : sizes) total += size;
@@ -166,22 +178,26 @@ void Sampling::Describe(int row, uint32_t* message) const {
   if (logits.empty()) return;
   if (!finite) return;  // the rest stays 0 and is not read
 
-  std::vector<float> lse(NumTiles(static_cast<int>(logits.size())));
-  if (needs.raw_lse) {
-    kernels_.TileLogSumExp(logits, 1.0f, lse);
-    for (const float value : lse) writer.Float(value);
+  const std::span<const float> drawable = MyDrawable(row);
+  if (needs.raw_lse) DescribeTiles(logits, 1.0f, writer);
+  if (!drawable.empty()) {
+    const float temperature = rows_[row].sampling.temperature;
+    if (needs.lse) DescribeTiles(drawable, temperature, writer);
+    if (needs.candidates > 0) DescribeDraw(row, writer);
+    if (needs.top > 0) DescribeBest(drawable, 1.0f, needs.top, writer);
   }
-  if (needs.lse) {
-    kernels_.TileLogSumExp(logits, rows_[row].sampling.temperature, lse);
-    for (const float value : lse) writer.Float(value);
-  }
-  if (needs.candidates > 0) DescribeDraw(row, writer);
-  if (needs.top > 0) DescribeBest(logits, 1.0f, needs.top, writer);
   if (needs.target) {
     const int index = rows_[row].target - Begin(group_.rank());
     const bool is_mine = index >= 0 && index < static_cast<int>(logits.size());
     writer.Float(is_mine ? logits[index] : 0.0f);
   }
+}
+
+void Sampling::DescribeTiles(std::span<const float> logits, float temperature,
+                             Writer& writer) const {
+  std::vector<float> lse(NumTiles(static_cast<int>(logits.size())));
+  kernels_.TileLogSumExp(logits, temperature, lse);
+  for (const float value : lse) writer.Float(value);
 }
 
 void Sampling::DescribeBest(std::span<const float> logits, float temperature,
@@ -195,7 +211,7 @@ void Sampling::DescribeBest(std::span<const float> logits, float temperature,
 }
 
 void Sampling::DescribeDraw(int row, Writer& writer) const {
-  const std::span<const float> logits = MyLogits(row);
+  const std::span<const float> logits = MyDrawable(row);
   const SamplingSetup& setup = rows_[row].sampling;
   if (IsFiltered(setup)) {
     DescribeBest(logits, setup.temperature, needs_[row].candidates, writer);
@@ -214,20 +230,19 @@ void Sampling::DescribeDraw(int row, Writer& writer) const {
 void Sampling::Read(int row, int rank, Reader& reader) {
   const RowNeeds& needs = needs_[row];
   RowFacts& facts = facts_[row];
-  const int ids = NumIds(rank);
-  const int tiles = NumTiles(ids);
+  const int drawable = NumDrawable(rank);
   if (reader.Int() == 0) facts.finite = false;
-  for (int i = 0; needs.raw_lse && i < tiles; ++i)
+  for (int i = 0; needs.raw_lse && i < NumTiles(NumIds(rank)); ++i)
     facts.raw_lse.push_back(reader.Float());
-  for (int i = 0; needs.lse && i < tiles; ++i)
+  for (int i = 0; needs.lse && i < NumTiles(drawable); ++i)
     facts.lse.push_back(reader.Float());
   const auto read_candidate = [&] {
     const int32_t id = reader.Int();
     return Candidate{id, reader.Float()};
   };
-  for (int i = 0; i < std::min(needs.candidates, ids); ++i)
+  for (int i = 0; i < std::min(needs.candidates, drawable); ++i)
     facts.candidates.push_back(read_candidate());
-  for (int i = 0; i < std::min(needs.top, ids); ++i)
+  for (int i = 0; i < std::min(needs.top, drawable); ++i)
     facts.top.push_back(read_candidate());
   if (!needs.target) return;
   const float target_logit = reader.Float();
@@ -264,13 +279,12 @@ std::optional<Candidate> Sampling::DrawFromCandidates(int row) {
   if (!IsFiltered(wanted.sampling))
     return Draw(wanted.sampling, wanted.position, candidates);
   SortCandidates(wanted.sampling.temperature, candidates);
-  const size_t vocab_size = vocab_.vocab_size;
+  const size_t num_ids = vocab_.draw_end();
   // An id that a rank did not send comes after all that it did send.
   size_t exact = candidates.size();
-  if (exact < vocab_size)
-    exact = std::min<size_t>(exact, needs_[row].candidates);
-  const std::optional<size_t> kept = CountKept(
-      wanted.sampling, candidates, exact, vocab_size, facts_[row].lse);
+  if (exact < num_ids) exact = std::min<size_t>(exact, needs_[row].candidates);
+  const std::optional<size_t> kept =
+      CountKept(wanted.sampling, candidates, exact, num_ids, facts_[row].lse);
   if (!kept) return std::nullopt;
   return Draw(wanted.sampling, wanted.position,
               std::span(candidates).first(*kept));
@@ -279,16 +293,17 @@ std::optional<Candidate> Sampling::DrawFromCandidates(int row) {
 // Gathers the row's logits from all ranks. Nothing after a fault.
 std::optional<Candidate> Sampling::DrawFromWholeRow(int row) {
   std::vector<size_t> sizes(group_.size());
-  for (int r = 0; r < group_.size(); ++r) sizes[r] = NumIds(r) * sizeof(float);
-  std::vector<float> all(vocab_.vocab_size);
-  group_.AllGather(std::as_bytes(MyLogits(row)), sizes,
+  for (int r = 0; r < group_.size(); ++r)
+    sizes[r] = NumDrawable(r) * sizeof(float);
+  std::vector<float> all(vocab_.draw_end());
+  group_.AllGather(std::as_bytes(MyDrawable(row)), sizes,
                    std::as_writable_bytes(std::span(all)));
   if (!group_.status().ok()) return std::nullopt;
 
   const LogitsRow& wanted = rows_[row];
   std::vector<Candidate> candidates;
   candidates.reserve(all.size());
-  for (int id = 0; id < vocab_.vocab_size; ++id)
+  for (int id = 0; id < vocab_.draw_end(); ++id)
     candidates.push_back({id, all[id]});
   SortCandidates(wanted.sampling.temperature, candidates);
   const std::optional<size_t> kept =
@@ -309,7 +324,7 @@ void Sampling::AddLogprobs() {
   if (!any) return;
   const int begin = Begin(group_.rank());
   kernels_.ForEachRow(static_cast<int>(rows_.size()), [&](int row) {
-    const std::span<const float> logits = MyLogits(row);
+    const std::span<const float> logits = MyDrawable(row);
     if (wants(row) && !logits.empty())
       ranks[row] = kernels_.CountBefore(logits, chosen_logits_[row],
                                         out_[row].token_id - begin);

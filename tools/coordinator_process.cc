@@ -30,13 +30,13 @@ StepLoop::Options LoopOptions(const GroupFlags& flags, const Layout& layout,
 }
 
 WorkerGroupOptions GroupOptions(const GroupFlags& flags, const Layout& layout,
-                                uint64_t model_digest) {
+                                const OpenedModel& opened) {
   WorkerGroupOptions options;
   options.server = {.host = flags.internal_host,
                     .port = flags.internal_port,
                     .insecure = flags.insecure};
   options.build_id = kBuildId;
-  options.model_digest = DigestText(model_digest);
+  options.model_digest = DigestText(opened.model.digest);
   options.workers = absl::StrSplit(flags.workers, ',', absl::SkipEmpty());
   options.layout = layout;
   options.kv_cache_dtype =
@@ -46,6 +46,7 @@ WorkerGroupOptions GroupOptions(const GroupFlags& flags, const Layout& layout,
   options.isa = flags.isa;
   options.threads = flags.threads;
   options.max_num_blocks = flags.max_num_blocks;
+  options.num_token_ids = opened.tokenizer->vocab_size();
   options.worker_timeout = absl::Seconds(flags.worker_timeout_s);
   options.step_timeout = absl::Seconds(flags.step_timeout_s);
   return options;
@@ -98,10 +99,9 @@ absl::Status CoordinatorProcess::StartServers() {
   const StepLoop::Options loop_options =
       LoopOptions(flags, layout_, served_.max_model_len);
   loop_ = std::make_unique<StepLoop>(loop_options);
-  ASSIGN_OR_RETURN(
-      group_,
-      WorkerGroup::Start(GroupOptions(flags, layout_, opened_.model.digest),
-                         loop_options, loop_.get()));
+  ASSIGN_OR_RETURN(group_,
+                   WorkerGroup::Start(GroupOptions(flags, layout_, opened_),
+                                      loop_options, loop_.get()));
   PublicServerOptions options;
   options.host = flags.host;
   options.port = flags.port;

@@ -92,6 +92,9 @@ absl::StatusOr<EngineSettings> ReadEngineConfig(
   RETURN_IF_ERROR(ReadPositive("plans_in_flight", config.plans_in_flight(),
                                1024, &settings.plans_in_flight));
   RETURN_IF_ERROR(ReadChoices(config, &settings));
+  if (config.num_token_ids() > 0)
+    RETURN_IF_ERROR(ReadPositive("num_token_ids", config.num_token_ids(),
+                                 1 << 30, &settings.num_token_ids));
   settings.ranks_on_host =
       std::max(1, static_cast<int>(config.ranks_on_host()));
   settings.threads = static_cast<int>(std::min(config.threads(), 4096u));

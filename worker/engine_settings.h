@@ -28,6 +28,7 @@ struct EngineSettings {
   int ranks_on_host = 1;
   int threads = 0;  // per rank; 0 = max(1, cores / ranks_on_host)
   std::chrono::milliseconds step_timeout{10'000};
+  int num_token_ids = 0;  // ids beyond are never drawn; 0 = no padding rows
 
   int max_blocks() const {  // of one sequence
     return (max_model_len + block_size - 1) / block_size;

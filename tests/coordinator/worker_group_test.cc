@@ -108,6 +108,14 @@ TEST_F(WorkerGroupTest, RanksAreDealtOutByName) {
   EXPECT_EQ(plan.config().plans_in_flight(), 3u);
 }
 
+TEST_F(WorkerGroupTest, RanksAreToldWhereTheTokenIdsEnd) {
+  options_.num_token_ids = 151'665;
+  Start();
+  FakeWorker* worker = Attach({.name = "w0", .num_ranks = 4});
+  ASSERT_TRUE(group_->WaitUntilReady().ok());
+  EXPECT_EQ(worker->plan_shard().config().num_token_ids(), 151'665u);
+}
+
 TEST_F(WorkerGroupTest, DeadWorkerEndsItsStreamsWithinASecond) {
   Start();
   AttachFour();

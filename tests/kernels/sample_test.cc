@@ -24,8 +24,10 @@ struct Sampled {
 
 // Samples all rows with the vocabulary cut at `ends`; rank 0's results.
 Sampled SampleCut(const Logits& logits, const std::vector<LogitsRow>& rows,
-                  const std::vector<int>& ends) {
-  const VocabSpec vocab{.vocab_size = ends.back(), .rank_ends = ends};
+                  const std::vector<int>& ends, int num_token_ids = 0) {
+  const VocabSpec vocab{.vocab_size = ends.back(),
+                        .rank_ends = ends,
+                        .num_token_ids = num_token_ids};
   Sampled sampled;
   TestGroup::RunRanks(static_cast<int>(ends.size()), [&](TestGroup& group) {
     const int begin = group.rank() > 0 ? ends[group.rank() - 1] : 0;
@@ -138,6 +140,52 @@ TEST(SampleTest, TheCutOfTheVocabularyChangesNoBit) {
     }
   }
   EXPECT_GT(gathered, 30);  // the path of whole rows is taken, too
+}
+
+// With padding rows everything but log-probabilities is as if the vocabulary
+// ended before them.
+TEST(SampleTest, PaddingRowsChangeNothingButLogprobs) {
+  Random random(16);
+  for (int round = 0; round < 40; ++round) {
+    const int vocab_size = random.Int(1000, 3000);
+    const int num_ids = random.Int(1, vocab_size);
+    Logits padded, bare;
+    std::vector<LogitsRow> rows;
+    for (int i = 0; i < 6; ++i) {
+      padded.push_back(RandomLogits(
+          vocab_size, static_cast<Shape>(random.Int(0, 4)), random));
+      bare.emplace_back(padded[i].begin(), padded[i].begin() + num_ids);
+      for (int id = num_ids; id < vocab_size; ++id) padded[i][id] = 50.0f;
+      rows.push_back(DrawRow(RandomSetup(random), random.Int(0, 5000), 20));
+      if (i == 0) rows[i] = {.target = 0, .top_logprobs = 20};
+    }
+    const Sampled want = SampleWhole(bare, rows);
+    for (const int ranks : {1, 3, 5}) {
+      const Sampled got = SampleCut(
+          padded, rows, RandomCut(vocab_size, ranks, random), num_ids);
+      for (size_t i = 0; i < rows.size(); ++i) {
+        ASSERT_EQ(got.rows[i].token_id, want.rows[i].token_id);
+        ASSERT_EQ(got.rows[i].logprob->rank, want.rows[i].logprob->rank);
+        ASSERT_EQ(got.rows[i].top_logprobs.size(),
+                  std::min<size_t>(20, num_ids));
+        for (size_t k = 0; k < got.rows[i].top_logprobs.size(); ++k)
+          ASSERT_EQ(got.rows[i].top_logprobs[k].token_id,
+                    want.rows[i].top_logprobs[k].token_id);
+      }
+    }
+  }
+}
+
+TEST(SampleTest, LogprobsAreOfAllRowsAndMayScoreAPaddingRow) {
+  const std::vector<float> logits(600, 1.5f);
+  const SampledRow row =
+      SampleCut({logits},
+                {{.target = 500, .top_logprobs = 3, .logprobs = true}},
+                {256, 600}, /*num_token_ids=*/400)
+          .rows[0];
+  EXPECT_NEAR(row.logprob->logprob, -std::log(600.0), 1e-6);
+  EXPECT_EQ(row.logprob->rank, 401u);
+  EXPECT_EQ(row.top_logprobs[2].token_id, 2);
 }
 
 TEST(SampleTest, CompanyChangesNoBit) {
