@@ -80,7 +80,7 @@ std::optional<pb::Refusal> WorkerRegistry::Refuse(
   const int attached = NumRanksLocked();
   if (attached + hello.devices_size() <= options_.num_ranks)
     return std::nullopt;
-  return Refused(absl::StatusCode::kResourceExhausted,
+  return Refused(absl::StatusCode::kInvalidArgument,
                  absl::StrCat(Named(hello), ": brings ", hello.devices_size(),
                               " ranks, the layout has ", options_.num_ranks,
                               " and ", attached, " are attached"));

@@ -254,6 +254,11 @@ TEST_F(WorkerGroupTest, RefusesWhoDoesNotBelong) {
     FakeWorker* worker = Attach(std::move(options));
     EXPECT_TRUE(worker->WaitForRefusal());
     EXPECT_TRUE(worker->refusal()->do_not_retry());
+    // Not RESOURCE_EXHAUSTED, which a worker takes for a budget too small.
+    const uint32_t code = worker->refusal()->code();
+    EXPECT_TRUE(code == grpc::StatusCode::INVALID_ARGUMENT ||
+                code == grpc::StatusCode::FAILED_PRECONDITION)
+        << code;
     return worker->refusal()->message();
   };
   EXPECT_EQ(refusal({.name = "w9"}),

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from cluster import QUATRAIN, TALES
+from cluster import QUATRAIN, TALES, Cluster
 
 
 def run(*arguments, timeout=60):
@@ -174,6 +174,14 @@ def test_too_small_a_budget_says_the_numbers_per_term():
     assert done.returncode == 3, done.stderr
     for word in ("weights", "kv", "runtime", "20.00 MiB", "short by"):
         assert word in done.stderr, done.stderr
+
+
+def test_a_worker_with_more_ranks_than_are_missing():
+    with Cluster(workers=0, ready=False, coordinator_flags=["--tp", "2"]) as cluster:
+        done = run("worker", "--coordinator", cluster.internal, "--name", "w", "--model", TALES,
+                   "--ranks", "3", "--max-memory", "cpu=1GiB")
+    assert done.returncode == 2, done.stderr
+    assert "brings 3 ranks, the layout has 2" in done.stderr, done.stderr
 
 
 def test_nothing_is_left_behind():
