@@ -7,12 +7,14 @@
 
 namespace quatrain {
 
-// Finds the first stop string in a text that arrives in pieces, and holds back
-// the tail that may still become one. How the text is cut into pieces does not
-// change the outcome.
+// Finds the stop string that starts first in a text that arrives in pieces, and
+// holds back the tail that may still become one. How it is cut into pieces does
+// not change the outcome: it is that of a search through the whole text.
 //
-// The stop string that is complete first wins; of those that end at the same
-// byte, the longest. Costs O(number of stop strings) per byte.
+// A stop string that is complete therefore waits while one that starts before
+// it may still be completed ("bc" for "abcd" after "abc"): what is shown cannot
+// be taken back. Of those that start at the same byte the shortest wins, at
+// once. Costs O(number of stop strings) per byte.
 class StopMatcher {
  public:
   // `stops`: valid UTF-8, none empty. `include_stop` leaves the stop string in
@@ -24,10 +26,11 @@ class StopMatcher {
   // too; nothing after a match.
   std::string Push(std::string_view text);
 
-  // The text has ended: what was held back.
+  // The text has ended: what was held back. A stop string that waited matches
+  // now.
   std::string Finish();
 
-  // The stop string that matched.
+  // The stop string that matched, once nothing can take its place.
   const std::optional<std::string>& matched() const { return matched_; }
 
  private:
@@ -36,15 +39,24 @@ class StopMatcher {
     std::string text;
     std::vector<size_t> border;  // of each prefix, indexed by its length
     size_t length = 0;           // of the prefix that the text ends with
+
+    bool complete() const { return length == text.size(); }
+  };
+  // A complete stop string, in held_.
+  struct Match {
+    size_t begin = 0;
+    size_t pattern = 0;  // of patterns_
   };
   static Pattern Prepare(std::string text);
   static void Advance(Pattern& pattern, char byte);
-  const Pattern* Complete() const;
-  void Cut(const Pattern& pattern);
+  void TakeComplete();
+  bool IsDecided() const;
+  std::string Cut();
 
   const bool include_stop_;
   std::vector<Pattern> patterns_;
-  std::string held_;  // not shown yet
+  std::string held_;               // not shown yet
+  std::optional<Match> earliest_;  // complete, perhaps not decided
   std::optional<std::string> matched_;
 };
 

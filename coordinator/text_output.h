@@ -27,11 +27,13 @@ class TextOutput {
   TextOutput(const Tokenizer* tokenizer, std::span<const int32_t> prompt_ids,
              const TextOptions& options);
 
-  // True if the token completes a stop string; what follows adds nothing.
+  // True if the token decides that a stop string ends the text; what follows
+  // adds nothing.
   bool Push(int32_t token_id);
 
-  // The sequence has ended: nothing is held back any more. May complete a stop
-  // string too, one that has U+FFFD in it.
+  // The sequence has ended: nothing is held back any more. May match a stop
+  // string too: one that has U+FFFD in it, or one that another, which would
+  // have started before it, kept waiting.
   void Finish();
 
   // The text that may be shown and was not taken yet.

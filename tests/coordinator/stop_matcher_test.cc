@@ -22,23 +22,21 @@ std::ostream& operator<<(std::ostream& out, const Outcome& outcome) {
              << outcome.matched.value_or("(nothing)") << "'";
 }
 
-// By definition: the first end of any stop string, the longest that ends there.
+// By definition: the first beginning of any stop string in the whole text, the
+// shortest that begins there.
 Outcome Naive(const std::string& text, const std::vector<std::string>& stops,
               bool include_stop) {
-  for (size_t end = 1; end <= text.size(); ++end) {
-    const std::string* longest = nullptr;
-    for (const std::string& stop : stops) {
-      if (stop.size() > end ||
-          text.compare(end - stop.size(), stop.size(), stop) != 0)
-        continue;
-      if (!longest || stop.size() > longest->size()) longest = &stop;
-    }
-    if (longest) {
-      return {text.substr(0, include_stop ? end : end - longest->size()),
-              *longest};
-    }
+  size_t begin = std::string::npos;
+  const std::string* first = nullptr;
+  for (const std::string& stop : stops) {
+    const size_t found = text.find(stop);
+    if (found == std::string::npos || found > begin) continue;
+    if (found == begin && stop.size() > first->size()) continue;
+    begin = found;
+    first = &stop;
   }
-  return {text, std::nullopt};
+  if (!first) return {text, std::nullopt};
+  return {text.substr(0, begin + (include_stop ? first->size() : 0)), *first};
 }
 
 // The longest suffix that may still become a stop string.
@@ -72,7 +70,7 @@ TEST(StopMatcherTest, EqualsANaiveSearchHoweverTheTextIsCut) {
   Random random(1);
   for (int round = 0; round < 20000; ++round) {
     std::vector<std::string> stops(1 + random.Below(4));
-    for (std::string& stop : stops) stop = random.Text(6);
+    for (std::string& stop : stops) stop = random.Text(8);
     const bool include_stop = random.Below(2) == 0;
     const std::string text = random.Text(30);
     StopMatcher matcher(stops, include_stop);
@@ -105,10 +103,43 @@ TEST(StopMatcherTest, HoldsWholeCharacters) {
   EXPECT_EQ(matcher.Push("?"), "\xe2\x82\xac?");
 }
 
-TEST(StopMatcherTest, OfThoseThatEndTogetherTheLongestWins) {
-  StopMatcher matcher({"b", "ab"});
+TEST(StopMatcherTest, TheOneThatStartsFirstWins) {
+  StopMatcher together({"b", "ab"});
+  EXPECT_EQ(together.Push("xab"), "x");
+  EXPECT_EQ(together.matched(), "ab");
+  StopMatcher inside({"bc", "abcd"});
+  EXPECT_EQ(inside.Push("xabc"), "x");
+  EXPECT_EQ(inside.matched(), std::nullopt);  // it may become "abcd"
+  EXPECT_EQ(inside.Push("d"), "");
+  EXPECT_EQ(inside.matched(), "abcd");
+}
+
+TEST(StopMatcherTest, OneThatWaitedWinsIfTheOtherFails) {
+  for (const bool include_stop : {false, true}) {
+    const std::string end = include_stop ? "abc" : "a";
+    StopMatcher goes_on({"abcd", "bc"}, include_stop);
+    EXPECT_EQ(goes_on.Push("xabc"), "x");
+    EXPECT_EQ(goes_on.Push("e"), end);
+    EXPECT_EQ(goes_on.matched(), "bc");
+    StopMatcher ends({"abcd", "bc"}, include_stop);
+    EXPECT_EQ(ends.Push("xabc"), "x");
+    EXPECT_EQ(ends.Finish(), end);
+    EXPECT_EQ(ends.matched(), "bc");
+    EXPECT_EQ(ends.Finish(), "");
+  }
+}
+
+TEST(StopMatcherTest, OfThoseThatStartTogetherTheShortestWinsAtOnce) {
+  StopMatcher matcher({"abc", "ab"});
   EXPECT_EQ(matcher.Push("xab"), "x");
   EXPECT_EQ(matcher.matched(), "ab");
+}
+
+// A stop string that is complete and waits is followed by a NUL.
+TEST(StopMatcherTest, ANulIsAByteLikeOthers) {
+  StopMatcher matcher({"abcd", "bc"});
+  EXPECT_EQ(matcher.Push(std::string_view("xabc\0d", 6)), "xa");
+  EXPECT_EQ(matcher.matched(), "bc");
 }
 
 TEST(StopMatcherTest, NothingFollowsAMatch) {

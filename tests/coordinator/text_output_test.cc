@@ -75,6 +75,15 @@ TEST_F(TextOutputTest, AStopStringMayStay) {
   EXPECT_EQ(output.Take(), "hello wo");
 }
 
+TEST_F(TextOutputTest, AStopStringInsideALongerOneEndsTheTextAtTheEnd) {
+  TextOutput output = Make({.stop = {"hello worm", "lo"}});
+  EXPECT_FALSE(output.Push(kHello));  // it may become the longer one
+  EXPECT_EQ(output.Take(), "");
+  output.Finish();
+  EXPECT_EQ(output.Take(), "hel");
+  EXPECT_EQ(output.matched_stop(), "lo");
+}
+
 TEST_F(TextOutputTest, WhatWasHeldBackComesAtTheEnd) {
   TextOutput output = Make({.stop = {"lo there"}});
   output.Push(kHello);
