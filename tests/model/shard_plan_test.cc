@@ -97,6 +97,49 @@ bool EndsWith(const std::string& name, const char* suffix) {
   return name.ends_with(suffix);
 }
 
+Range Divided(Range range, int unit) {
+  EXPECT_EQ(range.begin % unit, 0);
+  EXPECT_EQ(range.end % unit, 0);
+  return {range.begin / unit, range.end / unit};
+}
+
+// How the slices of one rank belong together.
+void CheckRank(const ModelConfig& config, const RankShard& shard) {
+  std::map<std::string, TensorSlice> slices;
+  for (const TensorSlice& slice : SlicesOf(config, shard)) {
+    slices[Key(slice)] = slice;
+    if (slice.num_rows != config.vocab_size) continue;
+    // Log-sum-exps are taken over tiles, so no tile is on two ranks.
+    EXPECT_EQ(slice.rows.begin % 256, 0) << slice.name;
+    EXPECT_TRUE(slice.rows.end % 256 == 0 ||
+                slice.rows.end == config.vocab_size)
+        << slice.name;
+  }
+  // An absent slice reads as an empty one.
+  const int per_kv = config.num_q_heads / config.num_kv_heads;
+  for (int layer = shard.layers.begin; layer < shard.layers.end; ++layer) {
+    const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+    const std::string mlp = prefix + "mlp.", attention = prefix + "self_attn.";
+    const Range inner = slices[mlp + "down_proj"].columns;
+    EXPECT_EQ(slices[mlp + "gate_proj"].rows, inner) << mlp;
+    EXPECT_EQ(slices[mlp + "up_proj"].rows, inner) << mlp;
+    const Range q_rows = slices[attention + "q_proj"].rows;
+    EXPECT_EQ(slices[attention + "o_proj"].columns, q_rows) << attention;
+    const Range k_rows = slices[attention + "k_proj"].rows;
+    EXPECT_EQ(slices[attention + "v_proj"].rows, k_rows) << attention;
+    const Range q = Divided(q_rows, config.head_dim);
+    const Range kv = Divided(k_rows, config.head_dim);
+    // A KV head is where a query head of its group is, and nowhere else: ranks
+    // share one only if they share its group.
+    for (int head = 0; head < config.num_kv_heads; ++head) {
+      const bool is_read =
+          q.begin < (head + 1) * per_kv && head * per_kv < q.end && !q.empty();
+      EXPECT_EQ(kv.begin <= head && head < kv.end, is_read)
+          << attention << " KV head " << head;
+    }
+  }
+}
+
 // What every plan must satisfy.
 void CheckPlan(const ModelConfig& config, const Layout& layout) {
   const std::vector<RankShard> shards = PlanShards(config, layout);
@@ -110,6 +153,7 @@ void CheckPlan(const ModelConfig& config, const Layout& layout) {
     blocks[k] = KBlockEnds(k, group, 0);
   SlicesByName all;
   for (const RankShard& shard : shards) {
+    CheckRank(config, shard);
     for (const TensorSlice& slice : SlicesOf(config, shard)) {
       EXPECT_FALSE(slice.rows.empty() || slice.columns.empty());
       EXPECT_LE(slice.rows.end, slice.num_rows) << slice.name;
