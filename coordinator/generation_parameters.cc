@@ -38,13 +38,4 @@ absl::StatusOr<EffectiveDefaults> ResolveDefaults(const ServedModel& model) {
   return defaults;
 }
 
-std::vector<int32_t> EosTokenIds(const ServedModel& model) {
-  const std::vector<int>& stated = model.generation.eos_token_ids.empty()
-                                       ? model.config.eos_token_ids
-                                       : model.generation.eos_token_ids;
-  if (!stated.empty()) return {stated.begin(), stated.end()};
-  if (const auto eos = model.tokenizer->eos_token_id()) return {*eos};
-  return {};
-}
-
 }  // namespace quatrain

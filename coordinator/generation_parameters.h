@@ -22,8 +22,4 @@ absl::StatusOr<EffectiveDefaults> ResolveDefaults(const ServedModel& model);
 // Temperatures between 0 and 0.01 count as 0.01.
 float ClampTemperature(float temperature);
 
-// Ids that end a sequence of this model: generation_config.json's, else
-// config.json's, else the tokenizer's.
-std::vector<int32_t> EosTokenIds(const ServedModel& model);
-
 }  // namespace quatrain

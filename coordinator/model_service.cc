@@ -87,7 +87,8 @@ void ModelService::Describe(v1::GetModelResponse* response) const {
   v1::SpecialTokenIds* special = response->mutable_special_token_ids();
   if (config.bos_token_id)
     special->set_bos_token_id(Unsigned(*config.bos_token_id));
-  for (int32_t id : EosTokenIds(*model_))
+  for (int32_t id : EosTokenIds(config, model_->generation,
+                                model_->tokenizer->eos_token_id()))
     special->add_eos_token_ids(Unsigned(id));
   const EffectiveDefaults& effective = parser_->defaults();
   v1::DefaultParams* defaults = response->mutable_defaults();

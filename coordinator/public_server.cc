@@ -76,10 +76,7 @@ std::string GroupName(int port) {
 void WarnAboutDefaults(const ServedModel& model) {
   if (!model.use_generation_defaults) return;
   for (const std::string& setting : model.generation.unsupported) {
-    spdlog::warn(
-        "generation_config.json: {} does not work in this version and is not "
-        "applied",
-        setting);
+    spdlog::warn("generation_config.json: {} is not applied", setting);
   }
 }
 

@@ -44,7 +44,8 @@ RequestParser::RequestParser(const ServedModel* model,
       defaults_(defaults),
       limits_{.vocab_size = model->config.vocab_size,
               .max_output_tokens = max_output_tokens},
-      eos_token_ids_(EosTokenIds(*model)) {}
+      eos_token_ids_(EosTokenIds(model->config, model->generation,
+                                 model->tokenizer->eos_token_id())) {}
 
 absl::Status RequestParser::CheckModel(const std::string& name) const {
   std::vector<std::string> served = model_->aliases;

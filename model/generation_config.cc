@@ -1,5 +1,6 @@
 #include "model/generation_config.h"
 
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -11,7 +12,7 @@ namespace {
 
 constexpr double kTiny = 1e-30;
 
-// Settings of generate() that would change the text and do not work here yet,
+// Settings of generate() that would change the text and are not applied here,
 // with the value at which they do nothing.
 struct Setting {
   const char* key;
@@ -31,12 +32,18 @@ const std::vector<Setting>& UnsupportedSettings() {
       {"min_new_tokens", 0},
       {"num_beams", 1},
       {"num_beam_groups", 1},
+      {"num_return_sequences", 1},
+      {"max_time", nullptr},
+      {"renormalize_logits", false},
+      {"remove_invalid_values", false},
+      {"token_healing", false},
       {"penalty_alpha", 0.0},
       {"epsilon_cutoff", 0.0},
       {"eta_cutoff", 0.0},
       {"top_h", nullptr},
       {"guidance_scale", 1.0},
       {"bad_words_ids", nullptr},
+      {"force_words_ids", nullptr},
       {"suppress_tokens", nullptr},
       {"begin_suppress_tokens", nullptr},
       {"forced_bos_token_id", nullptr},
@@ -52,28 +59,12 @@ const std::vector<Setting>& UnsupportedSettings() {
 }
 
 const std::set<std::string>& HarmlessKeys() {
-  static const auto* keys =
-      new std::set<std::string>{"_from_model_config",
-                                "bos_token_id",
-                                "do_sample",
-                                "early_stopping",
-                                "length_penalty",
-                                "max_length",
-                                "max_time",
-                                "pad_token_id",
-                                "transformers_version",
-                                "trust_remote_code",
-                                "use_cache",
-                                "cache_implementation",
-                                "decoder_start_token_id",
-                                "num_return_sequences",
-                                "output_attentions",
-                                "output_hidden_states",
-                                "output_logits",
-                                "output_scores",
-                                "remove_invalid_values",
-                                "renormalize_logits",
-                                "return_dict_in_generate"};
+  static const auto* keys = new std::set<std::string>{
+      "_from_model_config",     "bos_token_id",      "early_stopping",
+      "length_penalty",         "pad_token_id",      "transformers_version",
+      "trust_remote_code",      "use_cache",         "cache_implementation",
+      "decoder_start_token_id", "output_attentions", "output_hidden_states",
+      "output_logits",          "output_scores",     "return_dict_in_generate"};
   return *keys;
 }
 
@@ -90,6 +81,29 @@ void CollectUnsupported(const JsonObject& json, GenerationDefaults* defaults) {
     defaults->unsupported.push_back(
         absl::StrCat(setting.key, "=", Shortened(*value)));
   }
+}
+
+// Greedy, unless the file states a temperature, which then holds.
+absl::Status ParseDoSample(const JsonObject& json,
+                           GenerationDefaults* defaults) {
+  ASSIGN_OR_RETURN(const bool do_sample, BoolOr(json, "do_sample", true));
+  if (do_sample) return absl::OkStatus();
+  if (defaults->temperature.value_or(0) != 0)
+    defaults->unsupported.push_back("do_sample=false");
+  defaults->temperature = defaults->temperature.value_or(0);
+  return absl::OkStatus();
+}
+
+// The length of prompt and output together, which ends texts only where
+// nothing else does before: files repeat the context here.
+void CheckMaxLength(const JsonObject& json, const ModelConfig& config,
+                    GenerationDefaults* defaults) {
+  const nlohmann::json* value = json.Find("max_length");
+  if (value == nullptr || defaults->max_new_tokens) return;
+  if (value->is_number() && value->get<double>() >= config.max_model_len)
+    return;
+  defaults->unsupported.push_back(
+      absl::StrCat("max_length=", Shortened(*value)));
 }
 
 absl::Status ParseSampling(const JsonObject& json,
@@ -112,12 +126,14 @@ absl::Status ParseSampling(const JsonObject& json,
 
 absl::StatusOr<GenerationDefaults> FromJson(const nlohmann::json& value,
                                             std::string_view what,
-                                            int vocab_size) {
+                                            const ModelConfig& config) {
   ASSIGN_OR_RETURN(const JsonObject json, JsonObject::Of(value, what));
   GenerationDefaults defaults;
   RETURN_IF_ERROR(ParseSampling(json, &defaults));
+  RETURN_IF_ERROR(ParseDoSample(json, &defaults));
+  CheckMaxLength(json, config, &defaults);
   ASSIGN_OR_RETURN(defaults.eos_token_ids,
-                   TokenIds(json, "eos_token_id", vocab_size));
+                   TokenIds(json, "eos_token_id", config.vocab_size));
   CollectUnsupported(json, &defaults);
   LogUnknownKeys(json, HarmlessKeys());
   return defaults;
@@ -126,20 +142,33 @@ absl::StatusOr<GenerationDefaults> FromJson(const nlohmann::json& value,
 }  // namespace
 
 absl::StatusOr<GenerationDefaults> ParseGenerationDefaults(
-    std::string_view text, std::string_view what, int vocab_size) {
+    std::string_view text, std::string_view what, const ModelConfig& config) {
   ASSIGN_OR_RETURN(const nlohmann::json json,
                    ParseJson(text, kConfigLimits, what));
-  return FromJson(json, what, vocab_size);
+  return FromJson(json, what, config);
 }
 
 absl::StatusOr<GenerationDefaults> LoadGenerationDefaults(
-    const std::string& folder, int vocab_size) {
+    const std::string& folder, const ModelConfig& config) {
   const std::string path = absl::StrCat(folder, "/generation_config.json");
   const absl::StatusOr<nlohmann::json> json =
       ParseJsonFile(path, kConfigLimits);
   if (absl::IsNotFound(json.status())) return GenerationDefaults{};
   RETURN_IF_ERROR(json.status());
-  return FromJson(*json, path, vocab_size);
+  return FromJson(*json, path, config);
+}
+
+std::vector<int32_t> EosTokenIds(const ModelConfig& config,
+                                 const GenerationDefaults& generation,
+                                 std::optional<int32_t> tokenizer_eos) {
+  const std::vector<int>& stated = generation.eos_token_ids.empty()
+                                       ? config.eos_token_ids
+                                       : generation.eos_token_ids;
+  std::vector<int32_t> ids(stated.begin(), stated.end());
+  if (tokenizer_eos &&
+      std::find(ids.begin(), ids.end(), *tokenizer_eos) == ids.end())
+    ids.push_back(*tokenizer_eos);
+  return ids;
 }
 
 }  // namespace quatrain

@@ -136,11 +136,6 @@ Layout SingleRank(int num_layers) {
 
 }  // namespace
 
-const std::vector<int>& Model::eos_token_ids() const {
-  return generation.eos_token_ids.empty() ? config.eos_token_ids
-                                          : generation.eos_token_ids;
-}
-
 absl::Status CheckTensors(const Checkpoint& checkpoint, ModelConfig* config) {
   const RankShard whole =
       PlanShards(*config, SingleRank(config->num_layers))[0];
@@ -165,7 +160,7 @@ absl::Status CheckTensors(const Checkpoint& checkpoint, ModelConfig* config) {
 absl::StatusOr<Model> OpenModel(const std::string& folder) {
   ASSIGN_OR_RETURN(ModelConfig config, LoadModelConfig(folder));
   ASSIGN_OR_RETURN(GenerationDefaults generation,
-                   LoadGenerationDefaults(folder, config.vocab_size));
+                   LoadGenerationDefaults(folder, config));
   ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(folder));
   RETURN_IF_ERROR(CheckTensors(checkpoint, &config));
   ASSIGN_OR_RETURN(const uint64_t digest, DigestOf(folder, checkpoint));

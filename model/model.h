@@ -21,9 +21,6 @@ struct Model {
   // Of config and checkpoint: two machines with equal digests hold the same
   // model, wherever it lies. Shown as 16 hexadecimal digits.
   uint64_t digest = 0;
-
-  // Ids that end a text: generation_config.json's, else config.json's.
-  const std::vector<int>& eos_token_ids() const;
 };
 
 // Reads headers only: under a second for any size. Every tensor that the

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -55,11 +56,15 @@ struct TokenizerFacts {
   std::string kind;
   int vocab_size = 0;
   std::string digest;
+  std::vector<int32_t> eos_token_ids;  // of the whole folder
 };
 
 absl::StatusOr<TokenizerFacts> InspectTokenizer(const OpenedModel& opened) {
-  TokenizerFacts facts{.vocab_size = opened.tokenizer->vocab_size(),
-                       .digest = opened.tokenizer->digest()};
+  TokenizerFacts facts{
+      .vocab_size = opened.tokenizer->vocab_size(),
+      .digest = opened.tokenizer->digest(),
+      .eos_token_ids = EosTokenIds(opened.model.config, opened.model.generation,
+                                   opened.tokenizer->eos_token_id())};
   ASSIGN_OR_RETURN(facts.kind, KindOfTokenizer(opened.model.folder));
   return facts;
 }
@@ -88,7 +93,7 @@ void PrintText(const Model& model, const TokenizerFacts& tokenizer) {
   std::printf("tensors        %zu, %s\n", model.checkpoint.tensors().size(),
               FormatByteSize(model.checkpoint.total_bytes()).c_str());
   std::printf("end of text    %s\n",
-              absl::StrJoin(model.eos_token_ids(), " ").c_str());
+              absl::StrJoin(tokenizer.eos_token_ids, " ").c_str());
   if (!model.generation.unsupported.empty()) {
     std::printf("not supported  %s (defaults of generation_config.json)\n",
                 absl::StrJoin(model.generation.unsupported, ", ").c_str());
@@ -113,7 +118,7 @@ void PrintJson(const Model& model, const TokenizerFacts& tokenizer) {
         {"vocab_size", tokenizer.vocab_size},
         {"digest", tokenizer.digest}}},
       {"max_model_len", c.max_model_len},
-      {"eos_token_ids", model.eos_token_ids()},
+      {"eos_token_ids", tokenizer.eos_token_ids},
       {"num_tensors", model.checkpoint.tensors().size()},
       {"bytes", model.checkpoint.total_bytes()},
       {"unsupported_defaults", model.generation.unsupported}};

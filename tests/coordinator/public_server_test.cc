@@ -1,9 +1,13 @@
 #include "coordinator/public_server.h"
 
+#include <sstream>
+
 #include "base/version.h"
 #include "gmock/gmock.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/support/byte_buffer.h"
+#include "spdlog/sinks/ostream_sink.h"
+#include "spdlog/spdlog.h"
 #include "tests/coordinator/api_fixture.h"
 
 namespace quatrain {
@@ -176,6 +180,54 @@ TEST_F(PublicServerTest, TheModelIsDescribed) {
   EXPECT_THAT(model.unsupported_defaults(),
               testing::ElementsAre("repetition_penalty=1.1"));
   EXPECT_EQ(model.tokenizer_digest(), tokenizer_->digest());
+}
+
+// What is logged between its beginning and its end, instead of on stderr.
+class CapturedLog {
+ public:
+  CapturedLog() : before_(spdlog::default_logger()) {
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+        "captured",
+        std::make_shared<spdlog::sinks::ostream_sink_mt>(lines_, true)));
+    spdlog::set_pattern("%l %v");
+  }
+  ~CapturedLog() { spdlog::set_default_logger(before_); }
+  std::string text() const { return lines_.str(); }
+
+ private:
+  std::ostringstream lines_;
+  const std::shared_ptr<spdlog::logger> before_;
+};
+
+TEST_F(PublicServerTest, WarnsAtStartOfDefaultsThatAreNotApplied) {
+  model_.generation.unsupported = {"repetition_penalty=1.1", "max_time=5"};
+  const auto start = [this] {
+    CapturedLog log;
+    StartServer();
+    server_.reset();
+    return log.text();
+  };
+  const std::string log = start();
+  for (const char* line :
+       {"warning generation_config.json: repetition_penalty=1.1 is not "
+        "applied\n",
+        "warning generation_config.json: max_time=5 is not applied\n"})
+    EXPECT_THAT(log, testing::HasSubstr(line));
+  model_.use_generation_defaults = false;
+  EXPECT_THAT(start(), testing::Not(testing::HasSubstr("applied")));
+}
+
+TEST_F(PublicServerTest, TellsTheTokenizersEosToo) {
+  const auto tokenizer = MakeTestTokenizer(R"({"eos_token": "</s>"})");
+  model_.tokenizer = tokenizer.get();
+  model_.config.eos_token_ids = {kHello};
+  StartServer();
+  grpc::ClientContext context;
+  v1::GetModelResponse model;
+  ASSERT_TRUE(models_->GetModel(&context, {}, &model).ok());
+  EXPECT_THAT(model.special_token_ids().eos_token_ids(),
+              testing::ElementsAre(kHello, kEos));
+  server_.reset();
 }
 
 TEST_F(PublicServerTest, ListsItsModelAndRefusesOthers) {

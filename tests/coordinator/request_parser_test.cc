@@ -136,6 +136,17 @@ TEST_F(CheckpointDefaultsTest, CanBeSwitchedOff) {
   EXPECT_EQ(parsed->generation.eos_token_ids, (std::vector<int32_t>{1, 2}));
 }
 
+TEST_F(CheckpointDefaultsTest, TheTokenizersEosEndsATextToo) {
+  const auto tokenizer = MakeTestTokenizer(R"({"eos_token": "</s>"})");
+  model_.tokenizer = tokenizer.get();
+  const auto parsed = Parse(Request("text: 'x'"), model_);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->generation.eos_token_ids,
+            (std::vector<int32_t>{1, 2, kEos}));
+  EXPECT_EQ(parsed->response.ending_token_ids,
+            (std::vector<int32_t>{1, 2, kEos}));
+}
+
 TEST_F(CheckpointDefaultsTest, ATemperatureThatNoRequestMayHave) {
   model_.generation.temperature = 500;
   EXPECT_EQ(ResolveDefaults(model_).status().message(),

@@ -52,7 +52,8 @@ inline nlohmann::json TestVocabulary() {
   return vocab;
 }
 
-inline std::unique_ptr<Tokenizer> MakeTestTokenizer() {
+inline std::unique_ptr<Tokenizer> MakeTestTokenizer(
+    const std::string& tokenizer_config = "") {
   const nlohmann::json byte_level = {{"type", "ByteLevel"},
                                      {"add_prefix_space", false},
                                      {"trim_offsets", true},
@@ -84,7 +85,7 @@ inline std::unique_ptr<Tokenizer> MakeTestTokenizer() {
         {"fuse_unk", false},
         {"vocab", TestVocabulary()},
         {"merges", nlohmann::json::array()}}}};
-  auto tokenizer = Tokenizer::FromJson(file.dump());
+  auto tokenizer = Tokenizer::FromJson(file.dump(), tokenizer_config);
   CHECK(tokenizer.ok()) << tokenizer.status().ToString();
   return *std::move(tokenizer);
 }

@@ -15,7 +15,9 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   spdlog::set_level(spdlog::level::off);
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  (void)quatrain::ParseGenerationDefaults(text, "fuzz", 1000);
+  quatrain::ModelConfig small;
+  small.vocab_size = 1000;
+  (void)quatrain::ParseGenerationDefaults(text, "fuzz", small);
   const auto config = quatrain::ParseModelConfig(text, "fuzz");
   if (!config.ok()) return 0;
   CHECK_EQ(config->num_q_heads % config->num_kv_heads, 0);

@@ -10,20 +10,27 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
+ModelConfig Config() {
+  ModelConfig config;
+  config.vocab_size = 1000;
+  config.max_model_len = 4096;
+  return config;
+}
+
 GenerationDefaults Parse(const std::string& text) {
-  const auto defaults = ParseGenerationDefaults(text, "g.json", 1000);
+  const auto defaults = ParseGenerationDefaults(text, "g.json", Config());
   EXPECT_TRUE(defaults.ok()) << defaults.status();
   return *defaults;
 }
 
 std::string ErrorOf(const std::string& text) {
-  return MessageOf(ParseGenerationDefaults(text, "g.json", 1000).status());
+  return MessageOf(ParseGenerationDefaults(text, "g.json", Config()).status());
 }
 
 TEST(GenerationDefaultsTest, OnlyStatedValuesAreSet) {
   const GenerationDefaults defaults = Parse(
       R"({"temperature": 0.6, "top_p": 0.9, "eos_token_id": [7, 9],
-          "do_sample": false, "transformers_version": "4.51.3"})");
+          "do_sample": true, "transformers_version": "4.51.3"})");
   EXPECT_EQ(defaults.temperature, 0.6);
   EXPECT_EQ(defaults.top_p, 0.9);
   EXPECT_EQ(defaults.top_k, std::nullopt);
@@ -34,8 +41,46 @@ TEST(GenerationDefaultsTest, OnlyStatedValuesAreSet) {
 TEST(GenerationDefaultsTest, NeutralSettingsAreNotNamed) {
   EXPECT_THAT(Parse(R"({"repetition_penalty": 1.0, "num_beams": 1,
                         "min_p": 0, "bad_words_ids": null,
-                        "suppress_tokens": [], "no_repeat_ngram_size": 0})")
+                        "suppress_tokens": [], "no_repeat_ngram_size": 0,
+                        "num_return_sequences": 1, "max_time": null,
+                        "renormalize_logits": false, "max_length": 4096})")
                   .unsupported,
+              IsEmpty());
+}
+
+TEST(GenerationDefaultsTest, WhatLlama2ShipsIsAppliedWhole) {
+  const GenerationDefaults defaults = Parse(
+      R"({"bos_token_id": 1, "do_sample": true, "eos_token_id": 2,
+          "pad_token_id": 0, "temperature": 0.6, "max_length": 4096,
+          "top_p": 0.9, "transformers_version": "4.31.0.dev0"})");
+  EXPECT_EQ(defaults.temperature, 0.6);
+  EXPECT_EQ(defaults.top_p, 0.9);
+  EXPECT_THAT(defaults.unsupported, IsEmpty());
+}
+
+TEST(GenerationDefaultsTest, NoSamplingIsGreedyUnlessATemperatureIsStated) {
+  const GenerationDefaults greedy = Parse(R"({"do_sample": false})");
+  EXPECT_EQ(greedy.temperature, 0);
+  EXPECT_THAT(greedy.unsupported, IsEmpty());
+  EXPECT_EQ(Parse(R"({"do_sample": true})").temperature, std::nullopt);
+  EXPECT_EQ(Parse("{}").temperature, std::nullopt);
+  const GenerationDefaults both =
+      Parse(R"({"do_sample": false, "temperature": 0.9})");
+  EXPECT_EQ(both.temperature, 0.9);
+  EXPECT_THAT(both.unsupported, ElementsAre("do_sample=false"));
+}
+
+TEST(GenerationDefaultsTest, WhatChangesNumberLengthOrTimeIsNamed) {
+  EXPECT_THAT(
+      Parse(R"({"num_return_sequences": 4, "max_time": 2.5,
+                        "renormalize_logits": true, "token_healing": true,
+                        "remove_invalid_values": true, "max_length": 20})")
+          .unsupported,
+      testing::UnorderedElementsAre(
+          "num_return_sequences=4", "max_time=2.5", "renormalize_logits=true",
+          "token_healing=true", "remove_invalid_values=true", "max_length=20"));
+  // In Transformers max_new_tokens wins.
+  EXPECT_THAT(Parse(R"({"max_length": 20, "max_new_tokens": 9})").unsupported,
               IsEmpty());
 }
 
@@ -64,9 +109,22 @@ TEST(GenerationDefaultsTest, WrongValuesAreRefusedByName) {
             "vocab_size 1000 or a list of them");
 }
 
+TEST(EosTokenIdsTest, TheFilesAndTheTokenizer) {
+  ModelConfig config = Config();
+  GenerationDefaults generation;
+  EXPECT_THAT(EosTokenIds(config, generation, std::nullopt), IsEmpty());
+  EXPECT_THAT(EosTokenIds(config, generation, 5), ElementsAre(5));
+  config.eos_token_ids = {2};
+  EXPECT_THAT(EosTokenIds(config, generation, 5), ElementsAre(2, 5));
+  EXPECT_THAT(EosTokenIds(config, generation, 2), ElementsAre(2));
+  generation.eos_token_ids = {7, 9};  // wins over config.json
+  EXPECT_THAT(EosTokenIds(config, generation, 9), ElementsAre(7, 9));
+  EXPECT_THAT(EosTokenIds(config, generation, 5), ElementsAre(7, 9, 5));
+}
+
 TEST(GenerationDefaultsTest, AFolderWithoutTheFileHasNone) {
   TempFolder folder;
-  const auto defaults = LoadGenerationDefaults(folder.path(), 1000);
+  const auto defaults = LoadGenerationDefaults(folder.path(), Config());
   ASSERT_TRUE(defaults.ok()) << defaults.status();
   EXPECT_EQ(defaults->temperature, std::nullopt);
 }

@@ -21,7 +21,7 @@ TEST(OpenModelTest, OpensAFolder) {
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(model->config.num_layers, 2);
   EXPECT_EQ(model->config.mlp_group_size, 32);
-  EXPECT_THAT(model->eos_token_ids(), testing::ElementsAre(2, 7));
+  EXPECT_THAT(model->generation.eos_token_ids, testing::ElementsAre(2, 7));
   EXPECT_EQ(DigestText(model->digest).size(), 16u);
 }
 
