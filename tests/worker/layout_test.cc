@@ -58,12 +58,19 @@ std::vector<Cut> Cuts() {
   for (const int tp : {1, 2, 3, 4})
     for (const int pp : {1, 2, 4})
       if (tp * pp > 1) cuts.push_back({tp, pp, "", ""});
-  // Unequal, and with ranks that have no heads, no MLP or no vocabulary.
+  // Unequal stages, unequal shares, both where there are both; among them ranks
+  // that have no heads, no MLP or no vocabulary.
+  cuts.push_back({1, 2, "", "0-6;7-7"});
+  cuts.push_back({1, 4, "", "0-0;1-3;4-4;5-7"});
   cuts.push_back({2, 1, "3,1", ""});
   cuts.push_back({2, 2, "3,1;1,7", "0-2;3-7"});
+  cuts.push_back({2, 4, "1,3;1,0;5,2;1,1", "0-1;2-2;3-6;7-7"});
   cuts.push_back({3, 1, "1,0,5", ""});
   cuts.push_back({3, 2, "3,2,1;0,1,0", "0-0;1-7"});
-  cuts.push_back({4, 4, "1,2,3,4;4,3,2,1;1,1,1,1;0,0,1,9", ""});
+  cuts.push_back({3, 4, "2,1,1;1,1,4;0,3,1;1,1,1", "0-3;4-4;5-5;6-7"});
+  cuts.push_back({4, 1, "1,2,3,4", ""});
+  cuts.push_back({4, 2, "4,1,1,2;0,1,0,3", "0-4;5-7"});
+  cuts.push_back({4, 4, "1,2,3,4;4,3,2,1;1,1,1,1;0,0,1,9", "0-0;1-4;5-5;6-7"});
   cuts.push_back({5, 1, "", ""});
   cuts.push_back({7, 1, "", ""});
   return cuts;
