@@ -131,6 +131,41 @@ TEST(CpuProjectTest, Int4OfManyRows) {
                            std::to_string(rows) + " rows");
 }
 
+// Both kinds of linear, `outputs` of `cols` inputs, with these numbers of rows.
+void ExpectBothKindsEqual(int outputs, int cols,
+                          std::initializer_list<int> rows, Random& random) {
+  const std::vector<int> ends = BlockEnds(cols, 128);
+  const HostInt4 int4(outputs, cols, ends, 0.02f, random);
+  const HostDense dense(outputs, cols, DType::kF16, ends, 0.1f, random);
+  for (const int count : rows) {
+    const std::vector<float> x = HardRows(count, cols, random);
+    for (const LogicalPart& part : {int4.part(), dense.part()})
+      ExpectEqualToReference({.linear = {.cols = cols, .parts = {part}},
+                              .role = LinearRole::kO,
+                              .rows = count,
+                              .x = x},
+                             std::string(part.is_int4 ? "int4" : "dense") +
+                                 " K " + std::to_string(cols) + " rows " +
+                                 std::to_string(count));
+  }
+}
+
+TEST(CpuProjectTest, ThousandsOfRows) {
+  Random random(23);
+  ExpectBothKindsEqual(21, 136, {2049}, random);
+}
+
+// Slices of real layers: two tiles of 16 outputs and a tail of 5.
+TEST(CpuProjectTest, InputsOfRealLayers) {
+  Random random(24);
+  for (const int cols : {4096,    // Llama-2-7B, Llama-3-8B
+                         8192,    // Llama-3-70B
+                         11008,   // down of Llama-2-7B
+                         18944,   // down of Qwen2.5-7B
+                         29568})  // down of Qwen2-72B: 231 groups
+    ExpectBothKindsEqual(2 * 16 + 5, cols, {1, 3, 17}, random);
+}
+
 TEST(CpuProjectTest, Int4OfExtremeDigits) {
   Random random(3);
   const int cols = 256;
