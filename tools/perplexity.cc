@@ -31,10 +31,14 @@ struct Flags {
   bool per_window = false;
 };
 
-absl::StatusOr<std::vector<int32_t>> ReadTokens(const Flags& flags) {
-  ASSIGN_OR_RETURN(const std::string text, ReadTextFile(flags.file));
+// On failure `*exit_code` says what the process should end with.
+absl::StatusOr<std::vector<int32_t>> ReadTokens(const Flags& flags,
+                                                ExitCode* exit_code) {
+  *exit_code = kExitModelUnreadable;
   ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
                    Tokenizer::Load(flags.model));
+  *exit_code = kExitUsage;
+  ASSIGN_OR_RETURN(const std::string text, ReadTextFile(flags.file));
   return tokenizer->Encode(text, /*add_special_tokens=*/true);
 }
 
@@ -104,8 +108,10 @@ int Run(const Flags& flags) {
                                 "--window: ", window, ", expected 2..",
                                 model->config.max_model_len)));
   }
-  const absl::StatusOr<std::vector<int32_t>> ids = ReadTokens(flags);
-  if (!ids.ok()) return Fail(kExitUsage, ids.status());
+  ExitCode exit_code = kExitFailure;
+  const absl::StatusOr<std::vector<int32_t>> ids =
+      ReadTokens(flags, &exit_code);
+  if (!ids.ok()) return Fail(exit_code, ids.status());
   auto group = StartGroup(flags, model->config.num_layers, window);
   if (!group.ok()) return Fail(ExitCodeOf(group.status()), group.status());
   const absl::Status status =
@@ -127,8 +133,10 @@ RunCommand AddPerplexity(CLI::App& app) {
                "print the mean negative log-likelihood of every window");
   app.add_option("--tp,--tensor-parallel-size", f->layout.tp);
   app.add_option("--pp,--pipeline-parallel-size", f->layout.pp);
-  app.add_option("--layers", f->layout.layers);
-  app.add_option("--tp-shares", f->layout.tp_shares);
+  app.add_option("--layers", f->layout.layers,
+                 "layers of each stage: '0-39;40-79'");
+  app.add_option("--tp-shares", f->layout.tp_shares,
+                 "weights of a stage's ranks: '3,2,1;1,1'");
   app.add_option("--backend", f->backend)
       ->check(CLI::IsMember({"cpu", "reference"}));
   app.add_option("--isa", f->isa);

@@ -14,7 +14,11 @@ import tempfile
 import time
 
 import grpc
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+import left_behind
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 QUATRAIN = os.environ.get("QUATRAIN_BINARY", str(ROOT / "build/release/tools/quatrain"))
@@ -40,6 +44,7 @@ def generate_protos():
 import importlib.resources  # noqa: E402
 
 generate_protos()
+from quatrain.internal.v1 import step_pb2  # noqa: E402,F401
 from quatrain.v1 import inference_pb2, inference_pb2_grpc, model_pb2, model_pb2_grpc  # noqa: E402
 
 
@@ -47,6 +52,15 @@ def health(address, service=""):
     with grpc.insecure_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=2).status
+
+
+def error_info(error):
+    """The metadata of the ErrorInfo that a failed call carries."""
+    for detail in rpc_status.from_call(error).details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return dict(info.metadata)
+    raise AssertionError(f"no ErrorInfo: {error}")
 
 
 def anonymous_bytes(pid):
@@ -62,8 +76,9 @@ class Cluster:
     the block fails; then the logs are printed and stay."""
 
     def __init__(self, model=TALES, workers=1, ranks=1, coordinator_flags=(), worker_flags=(),
-                 max_memory="cpu=1GiB", ready=True, start_timeout=120):
-        self.logs = pathlib.Path(tempfile.mkdtemp(prefix="quatrain-e2e-"))
+                 max_memory="cpu=1GiB", ready=True, start_timeout=120, environment=None):
+        self.logs = pathlib.Path(tempfile.mkdtemp(dir=left_behind.SCRATCH, prefix="cluster-"))
+        self.environment = os.environ | (environment or {})
         self.stack = contextlib.ExitStack()
         self.workers = []
         try:
@@ -95,14 +110,14 @@ class Cluster:
     def start(self, name, arguments):
         with open(self.logs / f"{name}.log", "wb") as log:
             process = subprocess.Popen([QUATRAIN, *arguments], stdout=log,
-                                       stderr=subprocess.STDOUT)
+                                       stderr=subprocess.STDOUT, env=self.environment)
         self.stack.callback(self.end, process)
         return process
 
     def add_worker(self, name, model=TALES, ranks=1, max_memory="cpu=1GiB", flags=()):
+        limit = ["--max-memory", max_memory] if max_memory else []
         process = self.start(name, ["worker", "--coordinator", self.internal, "--name", name,
-                                    "--model", model, "--ranks", str(ranks),
-                                    "--max-memory", max_memory, *flags])
+                                    "--model", model, "--ranks", str(ranks), *limit, *flags])
         self.workers.append(process)
         return process
 
@@ -128,6 +143,12 @@ class Cluster:
             assert time.monotonic() < deadline, self.all_logs()
             time.sleep(0.05)
 
+    def wait_for_log(self, name, text, timeout=30):
+        deadline = time.monotonic() + timeout
+        while text not in self.log(name):
+            assert time.monotonic() < deadline, self.all_logs()
+            time.sleep(0.005)
+
     def log(self, name):
         return (self.logs / f"{name}.log").read_text(errors="replace")
 
@@ -149,6 +170,7 @@ class Cluster:
         if not failed:
             shutil.rmtree(self.logs, ignore_errors=True)
             return
+        left_behind.KEPT.add(self.logs)
         print(self.all_logs())
         print(f"kept: {self.logs}")
 

@@ -1,19 +1,27 @@
 """Every kind of bad input: one message that names the thing, what was found and
 what was expected; the documented exit code; nothing left behind."""
 import json
-import pathlib
 import shutil
 import struct
 import subprocess
 
 import pytest
 
+import left_behind
 from cluster import QUATRAIN, TALES, Cluster
 
 
 def run(*arguments, timeout=60):
     return subprocess.run([QUATRAIN, *map(str, arguments)], capture_output=True, text=True,
                           timeout=timeout)
+
+
+def only_message(done):
+    """What the program says, which is one line; its logs beside it begin with the time."""
+    lines = [line for line in done.stderr.splitlines() if not line[:4].isdigit()]
+    assert len(lines) == 1 and lines[0].startswith("quatrain: "), done.stderr
+    assert done.stdout == ""
+    return lines[0]
 
 
 def copy(tmp_path):
@@ -112,10 +120,8 @@ def test_a_bad_model_folder(tmp_path, what, spoil, words, command):
     flags = ["--port", "0", "--internal-port", "0"] if command == "serve" else []
     done = run(command, folder, *flags)
     assert done.returncode == 4, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("quatrain: ")]
-    assert len(lines) == 1, done.stderr
-    for word in words:
-        assert word in lines[0], lines[0]
+    message = only_message(done)
+    assert all(word in message for word in words), message
 
 
 def test_a_scale_that_is_not_finite_is_found_when_loading(tmp_path):
@@ -123,14 +129,30 @@ def test_a_scale_that_is_not_finite_is_found_when_loading(tmp_path):
     not_a_number(folder)
     done = run("serve", folder, "--port", "0", "--internal-port", "0")
     assert done.returncode == 4, done.stderr
-    assert "model.layers.0.mlp.up_proj.scales" in done.stderr
+    assert "model.layers.0.mlp.up_proj.scales" in only_message(done)
 
 
-def test_a_tokenizer_that_is_broken(tmp_path):
-    folder = copy(tmp_path)
+def break_tokenizer(folder):
     (folder / "tokenizer.json").write_text('{"model": {"type": "Unigram"}}')
-    done = run("serve", folder, "--port", "0", "--internal-port", "0")
-    assert done.returncode == 4 and "tokenizer.json" in done.stderr, done.stderr
+
+
+def drop_tokenizer(folder):
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.model").unlink()
+
+
+@pytest.mark.parametrize("spoil, word", [(break_tokenizer, "tokenizer.json"),
+                                         (drop_tokenizer, "tokenizer.model")])
+@pytest.mark.parametrize("command", ["serve", "perplexity"])
+def test_a_bad_tokenizer(tmp_path, spoil, word, command):
+    folder = copy(tmp_path)
+    spoil(folder)
+    text = tmp_path / "text"
+    text.write_text("Once upon a time")
+    more = {"serve": ["--port", "0", "--internal-port", "0"], "perplexity": [text]}[command]
+    done = run(command, folder, *more)
+    assert done.returncode == 4, done.stderr
+    assert word in only_message(done)
 
 
 USAGE = [
@@ -145,6 +167,10 @@ USAGE = [
     (["serve", TALES, "--kv-cache-dtype", "fp8"], ["--kv-cache-dtype", "fp8"]),
     (["serve", TALES, "--isa", "mmx"], ["mmx", "avx2"]),
     (["serve", TALES, "--max-memory", "cpu=40gb"], ["40gb", "GiB"]),
+    (["serve", TALES, "--max-memory", "disk=40GB"], ["disk", "stay in memory", "offloaded"]),
+    (["serve", TALES, "--max-memory", "host=1GB"], ["host", "GPU workers"]),
+    (["worker", "--coordinator", "127.0.0.1:1", "--model", TALES, "--max-memory", "1=1GiB"],
+     ["--max-memory", "1=1GiB", "0..0"]),
     (["serve", TALES, "--max-model-len", "100000"], ["--max-model-len", "100000", "512"]),
     (["serve", TALES, "--host", "0.0.0.0"], ["--insecure"]),
     (["serve", TALES, "--activations", "f32"], ["--activations", "reference"]),
@@ -153,6 +179,7 @@ USAGE = [
     (["generate", "--server", "127.0.0.1:1", "--prompt-file", "/tmp"], ["/tmp", "regular file"]),
     (["generate", "--server", "127.0.0.1:1"], ["--prompt"]),
     (["perplexity", TALES, "/tmp"], ["/tmp", "regular file"]),
+    (["perplexity", TALES, "/no/such/text"], ["/no/such/text"]),
     (["nonsense"], ["nonsense"]),
     (["bench", "nonsense"], ["nonsense"]),
     ([], ["subcommand"]),
@@ -165,15 +192,16 @@ def test_a_bad_flag(arguments, words):
         arguments = arguments + ["--port", "0", "--internal-port", "0"]
     done = run(*arguments)
     assert done.returncode == 2, done.stderr
-    for word in words:
-        assert word in done.stderr + done.stdout, done.stderr
+    message = only_message(done)
+    assert all(word in message for word in words), message
 
 
 def test_too_small_a_budget_says_the_numbers_per_term():
     done = run("serve", TALES, "--max-memory", "cpu=20MiB", "--port", "0", "--internal-port", "0")
     assert done.returncode == 3, done.stderr
+    message = only_message(done)
     for word in ("weights", "kv", "runtime", "20.00 MiB", "short by"):
-        assert word in done.stderr, done.stderr
+        assert word in message, message
 
 
 def test_a_worker_with_more_ranks_than_are_missing():
@@ -185,17 +213,25 @@ def test_a_worker_with_more_ranks_than_are_missing():
 
 
 def test_nothing_is_left_behind():
-    own = str(pathlib.Path(QUATRAIN).resolve())
-    left = []
-    for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            arguments = process.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if arguments[0].decode(errors="replace") == "quatrain" and \
-                str((process.parent / "exe").resolve()) == own:
-            left.append(process.parent.name)
-    assert not left
+    left_behind.check()
+
+
+def test_what_would_be_left_behind_is_seen():
+    with Cluster(workers=1, coordinator_flags=["--tp", "2"], ready=False) as cluster:
+        serve = cluster.start("serve", ["serve", TALES, "--port", "0", "--internal-port", "0"])
+        cluster.wait_for_log("serve", "ready, epoch")
+        found = left_behind.processes()
+        for pid in (cluster.coordinator.pid, cluster.workers[0].pid, serve.pid):
+            assert any(line.startswith(f"{pid} ") for line in found), found
+        assert any("--name local-0" in line for line in found), found  # the worker of serve
+        assert left_behind.files() == [str(cluster.logs)]
+    left_behind.check()
+
+
+def test_generate_with_a_model_leaves_nothing():
+    done = run("generate", "--model", TALES, "-p", "Once", "--max-tokens", "1")
+    assert done.returncode == 0, done.stderr
+    left_behind.check()
 
 
 def test_version():

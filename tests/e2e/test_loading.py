@@ -19,10 +19,7 @@ def model():
 
 
 def wait_until_loading(cluster, name="coordinator"):
-    deadline = time.monotonic() + 30
-    while "loading weights" not in cluster.log(name):
-        assert time.monotonic() < deadline, cluster.all_logs()
-        time.sleep(0.005)
+    cluster.wait_for_log(name, "loading weights")
 
 
 def ended_within_a_second(process, since):

@@ -1,19 +1,9 @@
 """Plans do not wait for results."""
-import struct
 import tempfile
 import time
 
 from cluster import Cluster, request
-
-
-def read_records(path):
-    """(kind, step_id, nanoseconds); kind 1: plan sent, 2: result arrived."""
-    data = open(path, "rb").read()
-    at = 0
-    while at + 21 <= len(data):
-        kind, step, when, length = struct.unpack_from("<BQQI", data, at)
-        at += 21 + length
-        yield kind, step, when
+from plan_records import PLAN_SENT, read_records
 
 
 def run(delay_ms, record):
@@ -31,8 +21,8 @@ def test_plan_k_plus_1_is_sent_before_result_k_arrived():
     with tempfile.TemporaryDirectory() as folder:
         run(2, f"{folder}/plans")
         sent, arrived = {}, {}
-        for kind, step, when in read_records(f"{folder}/plans"):
-            (sent if kind == 1 else arrived)[step] = when
+        for kind, step, when, _ in read_records(f"{folder}/plans"):
+            (sent if kind == PLAN_SENT else arrived)[step] = when
         ahead = [sent[k + 1] < arrived[k] for k in arrived if k + 1 in sent]
         assert len(ahead) > 300
         assert sum(ahead) > 0.9 * len(ahead)

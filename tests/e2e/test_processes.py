@@ -1,12 +1,13 @@
 """Processes that die, leave or do not belong."""
 import signal
+import socket
 import threading
 import time
 
 import grpc
 import pytest
 
-from cluster import Cluster, QUATRAIN, TALES, request
+from cluster import Cluster, QUATRAIN, TALES, error_info, request
 
 PROMPT = "Once upon a time there was a little"
 
@@ -42,7 +43,10 @@ def test_a_killed_worker_ends_streams_within_a_second(victim, worker_flags):
         for when, error in errors:
             assert error.code() == grpc.StatusCode.UNAVAILABLE, error
             assert when - killed < 1.0
-        assert any(f"worker-{victim}" in e.details() for _, e in errors), errors
+            assert f"rank {victim}" in error.details() and f"worker-{victim}" in error.details()
+            info = error_info(error)
+            assert (info["rank"], info["worker"]) == (str(victim), f"worker-{victim}"), info
+            assert info["host"] == socket.gethostname()
         assert cluster.coordinator.wait(15) == 75
         assert f"worker-{victim}" in cluster.log("coordinator")
         for i, worker in enumerate(cluster.workers):
