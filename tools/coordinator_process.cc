@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/logging.h"
 #include "base/status_macros.h"
 #include "base/version.h"
 
@@ -98,10 +99,14 @@ absl::Status CoordinatorProcess::StartServers() {
   const GroupFlags& flags = flags_;
   const StepLoop::Options loop_options =
       LoopOptions(flags, layout_, served_.max_model_len);
+  spdlog::info("version {}, revision {}, build {}", kVersion, kGitRevision,
+               kBuildId);
   loop_ = std::make_unique<StepLoop>(loop_options);
   ASSIGN_OR_RETURN(group_,
                    WorkerGroup::Start(GroupOptions(flags, layout_, opened_),
                                       loop_options, loop_.get()));
+  spdlog::info("internal gRPC on {}:{}, in clear, for workers",
+               flags.internal_host, internal_port());
   PublicServerOptions options;
   options.host = flags.host;
   options.port = flags.port;

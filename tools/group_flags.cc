@@ -17,9 +17,9 @@ void AddShapeFlags(CLI::App& app, GroupFlags* f) {
                  "stages of consecutive layers")
       ->check(CLI::Range(1, 256));
   app.add_option("--layers", f->layout.layers,
-                 "layers of each stage: 0-39;40-79");
+                 "layers of each stage: '0-39;40-79'");
   app.add_option("--tp-shares", f->layout.tp_shares,
-                 "weights of a stage's ranks: 3,2,1;1,1");
+                 "weights of a stage's ranks: '3,2,1;1,1'");
   app.add_option("--num-micro-batches", f->num_micro_batches,
                  "plans that alternate over the stages; 0: one a stage")
       ->check(CLI::Range(0, 1 << 30));

@@ -65,8 +65,15 @@ absl::Status CheckWorkerFlags(const Options& options,
                               const std::vector<int>& ranks) {
   if (options.group.backend == "cpu")
     RETURN_IF_ERROR(ChooseIsa(options.group.isa).status());
-  for (const int num_ranks : ranks)
-    RETURN_IF_ERROR(ParseMaxMemory(options.max_memory, num_ranks).status());
+  for (const int num_ranks : ranks) {
+    ASSIGN_OR_RETURN(const std::vector<DeviceLimit> devices,
+                     ParseMaxMemory(options.max_memory, num_ranks));
+    if (static_cast<int>(devices.size()) == num_ranks) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max-memory: '", options.max_memory, "' leaves ",
+                     devices.size(), " devices to a worker process, expected ",
+                     num_ranks, ": the layout needs all of them"));
+  }
   return absl::OkStatus();
 }
 
@@ -152,7 +159,8 @@ RunCommand AddServe(CLI::App& app) {
   auto options = std::make_shared<Options>();
   AddGroupFlags(app, &options->group);
   app.add_option("--max-memory", options->max_memory,
-                 "budget of each worker process: cpu=8GiB");
+                 "budget of each worker process: cpu=8GiB; default: half of "
+                 "what is free for all of them");
   app.add_option("--ranks-per-process", options->ranks_per_process,
                  "0: one worker process hosts all ranks")
       ->check(CLI::Range(0, 1 << 20));

@@ -13,6 +13,7 @@
 #include "model/model.h"
 #include "quatrain/internal/v1/group.pb.h"
 #include "worker/coordinator_client.h"
+#include "worker/max_memory.h"
 #include "worker/rank_pool.h"
 #include "worker/worker_process.h"
 
@@ -24,9 +25,9 @@ namespace quatrain {
 // of its own beats and watches that the process leaves an epoch in time.
 class CoordinatorSession {
  public:
-  // Dials once. limits: of each rank, in bytes. All arguments must outlive it.
+  // Dials once. devices: one per rank. All arguments must outlive it.
   CoordinatorSession(const WorkerOptions& options, const Model& model,
-                     const std::vector<int64_t>& limits,
+                     const std::vector<DeviceLimit>& devices,
                      const internal::v1::Hello& hello);
   ~CoordinatorSession();
 

@@ -27,8 +27,9 @@ int64_t AnonymousBytes() {
   return ReadKilobytes("/proc/self/status", "RssAnon");
 }
 
-int64_t DefaultMemoryBudget() {
-  return ReadKilobytes("/proc/meminfo", "MemAvailable") / 2;
+int64_t AvailableBytes() {
+  const int64_t free_bytes = ReadKilobytes("/proc/meminfo", "MemAvailable");
+  return free_bytes > 0 ? free_bytes + AnonymousBytes() : 0;
 }
 
 void ReturnFreedMemory() {

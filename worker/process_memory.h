@@ -9,9 +9,9 @@ namespace quatrain {
 // system does not tell.
 int64_t AnonymousBytes();
 
-// Half of what the system can still give to programs: the default budget of all
-// ranks of a process.
-int64_t DefaultMemoryBudget();
+// What this process can have: what the system can still give to programs, and
+// what the process holds already. 0 where the system does not tell.
+int64_t AvailableBytes();
 
 // Makes the C library give large blocks back to the system as soon as they are
 // freed, and keep few arenas, so that what was needed once does not count for

@@ -57,10 +57,10 @@ absl::Status NotYet(const char* command, const char* needed) {
 }  // namespace
 
 RankPool::RankPool(const Model& model, const WorkerOptions& options,
-                   std::vector<int64_t> limits, KeyValueStore* store)
+                   std::vector<DeviceLimit> devices, KeyValueStore* store)
     : model_(model),
       options_(options),
-      limits_(std::move(limits)),
+      devices_(std::move(devices)),
       store_(store) {}
 
 RankPool::~RankPool() {
@@ -76,11 +76,11 @@ absl::Status RankPool::CheckPlaces(const internal::v1::PlanShard& command,
       return absl::InvalidArgumentError(
           absl::StrCat("rank ", place.rank(), ", the layout has ",
                        layout.num_ranks(), " ranks"));
-    if (place.device() >= limits_.size() ||
+    if (place.device() >= devices_.size() ||
         !devices.insert(place.device()).second)
-      return absl::InvalidArgumentError(
-          absl::StrCat("rank ", place.rank(), " on device ", place.device(),
-                       ", expected one of its own in 0..", limits_.size() - 1));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "rank ", place.rank(), " on device ", place.device(),
+          ", expected one of its own in 0..", devices_.size() - 1));
   }
   return absl::OkStatus();
 }
@@ -90,6 +90,30 @@ EngineSettings RankPool::WithOwnOptions(EngineSettings settings) const {
   if (!options_.isa.empty()) settings.isa = options_.isa;
   if (options_.threads > 0) settings.threads = options_.threads;
   return settings;
+}
+
+absl::Status RankPool::PlanRanks(const internal::v1::PlanShard& command) {
+  const MemoryBudget budget =
+      BudgetOf(devices_, AvailableBytes(), settings_.ranks_on_host);
+  if (!budget.warning.empty()) spdlog::warn("{}", budget.warning);
+  const int64_t held = AnonymousBytes() / std::max(1, command.places_size());
+  const CommunicatorOptions comm =
+      CommunicatorOptionsOf(model_.config, settings_);
+  for (const internal::v1::RankPlace& place : command.places()) {
+    const int rank = static_cast<int>(place.rank());
+    const int ordinal = devices_[place.device()].ordinal;
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<Rank> planned,
+        Rank::Plan(model_, settings_,
+                   {.rank = rank,
+                    .device = absl::StrCat(options_.name, "/", ordinal),
+                    .limit_bytes = budget.limits[place.device()],
+                    .process_bytes = held,
+                    .comm_bytes =
+                        MostCommunicatorBytes(settings_.layout, rank, comm)}));
+    ranks_.push_back(std::move(planned));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RankPool::PlanShard(const internal::v1::PlanShard& command,
@@ -106,23 +130,7 @@ absl::Status RankPool::PlanShard(const internal::v1::PlanShard& command,
     RETURN_IF_ERROR(CheckBackend(settings_));
     RETURN_IF_ERROR(CheckLayout(settings_.layout, model_.config.num_layers));
     RETURN_IF_ERROR(CheckPlaces(command, settings_.layout));
-    const int64_t held = AnonymousBytes() / std::max(1, command.places_size());
-    const CommunicatorOptions comm =
-        CommunicatorOptionsOf(model_.config, settings_);
-    for (const internal::v1::RankPlace& place : command.places()) {
-      const int rank = static_cast<int>(place.rank());
-      ASSIGN_OR_RETURN(
-          std::unique_ptr<Rank> planned,
-          Rank::Plan(
-              model_, settings_,
-              {.rank = rank,
-               .device = absl::StrCat(options_.name, "/", place.device()),
-               .limit_bytes = limits_[place.device()],
-               .process_bytes = held,
-               .comm_bytes =
-                   MostCommunicatorBytes(settings_.layout, rank, comm)}));
-      ranks_.push_back(std::move(planned));
-    }
+    RETURN_IF_ERROR(PlanRanks(command));
     planned_ = bytes;
   }
   absl::Status status;

@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "model/model.h"
 #include "quatrain/internal/v1/group.pb.h"
+#include "worker/max_memory.h"
 #include "worker/process_hub.h"
 #include "worker/rank.h"
 #include "worker/rendezvous_store.h"
@@ -21,10 +22,10 @@ namespace quatrain {
 // to them. Commands come from one thread; Abort, OnPlan and last_step from any.
 class RankPool {
  public:
-  // `model` and `store` must outlive the pool. limits: one per rank that the
-  // process can host, in bytes.
+  // `model` and `store` must outlive the pool. devices: one per rank that the
+  // process can host.
   RankPool(const Model& model, const WorkerOptions& options,
-           std::vector<int64_t> limits, KeyValueStore* store);
+           std::vector<DeviceLimit> devices, KeyValueStore* store);
   ~RankPool();
 
   // Each fills what it has to report. ResourceExhausted, with the numbers per
@@ -55,10 +56,12 @@ class RankPool {
   absl::Status CheckPlaces(const internal::v1::PlanShard& command,
                            const Layout& layout) const;
   EngineSettings WithOwnOptions(EngineSettings settings) const;
+  // Makes the ranks of a command that was checked.
+  absl::Status PlanRanks(const internal::v1::PlanShard& command);
 
   const Model& model_;
   const WorkerOptions& options_;
-  const std::vector<int64_t> limits_;
+  const std::vector<DeviceLimit> devices_;
   KeyValueStore* const store_;
   ProcessHub hub_;
 

@@ -16,6 +16,7 @@
 #include "worker/coordinator_session.h"
 #include "worker/max_memory.h"
 #include "worker/process_memory.h"
+#include "worker/rank_factory.h"
 
 namespace quatrain {
 namespace {
@@ -25,8 +26,41 @@ using std::chrono::milliseconds;
 
 constexpr uint32_t kProtocolRevision = 1;
 
+// What a rank's backend will be like, by this worker's flags: what the
+// coordinator chooses is not known before it plans.
+std::string DescribeBackend(const WorkerOptions& options, int num_ranks) {
+  EngineSettings settings;
+  if (!options.backend.empty()) settings.backend = options.backend;
+  settings.isa = options.isa;
+  settings.threads = options.threads;
+  settings.ranks_on_host = num_ranks;
+  settings.max_num_seqs = 1;
+  settings.max_num_batched_tokens = 1;
+  settings.max_model_len = 1;
+  const auto backend = MakeBackend(settings, {}, /*limit_bytes=*/0);
+  if (!backend.ok()) return std::string(backend.status().message());
+  return (*backend)->Description();
+}
+
+void AddDevices(const WorkerOptions& options,
+                const std::vector<DeviceLimit>& devices,
+                internal::v1::Hello* hello) {
+  const int num_ranks = static_cast<int>(devices.size());
+  const MemoryBudget budget = BudgetOf(devices, AvailableBytes(), num_ranks);
+  const std::string description = DescribeBackend(options, num_ranks);
+  for (int i = 0; i < num_ranks; ++i) {
+    internal::v1::Device* device = hello->add_devices();
+    device->set_kind("cpu");
+    device->set_description(description);
+    device->set_limit_bytes(budget.limits[i]);
+    device->set_cores(std::max(1u, std::thread::hardware_concurrency()));
+    spdlog::info("device {}/{}: {}, of {} cores", options.name,
+                 devices[i].ordinal, description, device->cores());
+  }
+}
+
 internal::v1::Hello MakeHello(const WorkerOptions& options, const Model& model,
-                              const std::vector<int64_t>& limits) {
+                              const std::vector<DeviceLimit>& devices) {
   internal::v1::Hello hello;
   hello.set_worker_name(options.name);
   std::random_device random;
@@ -38,12 +72,7 @@ internal::v1::Hello MakeHello(const WorkerOptions& options, const Model& model,
   gethostname(host, sizeof(host) - 1);
   hello.set_host(host);
   hello.set_pid(getpid());
-  for (const int64_t limit : limits) {
-    internal::v1::Device* device = hello.add_devices();
-    device->set_kind("cpu");
-    device->set_limit_bytes(limit);
-    device->set_cores(std::max(1u, std::thread::hardware_concurrency()));
-  }
+  AddDevices(options, devices, &hello);
   return hello;
 }
 
@@ -72,13 +101,15 @@ class Backoff {
 };
 
 WorkerOutcome Dial(const WorkerOptions& options, const Model& model,
-                   const std::vector<int64_t>& limits,
+                   const std::vector<DeviceLimit>& devices,
                    const std::stop_token& stop) {
-  const internal::v1::Hello hello = MakeHello(options, model, limits);
+  spdlog::info("version {}, revision {}, build {}", kVersion, kGitRevision,
+               kBuildId);
+  const internal::v1::Hello hello = MakeHello(options, model, devices);
   Backoff backoff;
   bool first = true;
   while (!stop.stop_requested()) {
-    CoordinatorSession session(options, model, limits, hello);
+    CoordinatorSession session(options, model, devices, hello);
     if (std::optional<WorkerOutcome> outcome = session.Run(stop))
       return *std::move(outcome);
     if (std::exchange(first, false))
@@ -106,12 +137,12 @@ WorkerOutcome RunWorker(const WorkerOptions& options, std::stop_token stop) {
   ReturnFreedMemory();
   if (absl::Status status = CheckOptions(options); !status.ok())
     return Ended(kWorkerRefused, std::move(status));
-  absl::StatusOr<std::vector<int64_t>> limits =
+  absl::StatusOr<std::vector<DeviceLimit>> devices =
       ParseMaxMemory(options.max_memory, options.num_ranks);
-  if (!limits.ok()) return Ended(kWorkerRefused, limits.status());
+  if (!devices.ok()) return Ended(kWorkerRefused, devices.status());
   absl::StatusOr<Model> model = OpenModel(options.model_folder);
   if (!model.ok()) return Ended(kWorkerModelUnreadable, model.status());
-  return Dial(options, *model, *limits, stop);
+  return Dial(options, *model, *devices, stop);
 }
 
 }  // namespace quatrain

@@ -15,8 +15,9 @@ struct WorkerOptions {
   std::string name;         // unique in the group; workers are ordered by it
   std::string model_folder;
   int num_ranks = 1;
-  // "cpu=1GiB" for the process, or one per rank, "0=1GiB,1=2GiB"; empty: half
-  // of the available memory. See worker/max_memory.h.
+  // "cpu=1GiB" for the process, or one per rank, "0=1GiB,1=2GiB", where ranks
+  // without one are not hosted; empty: half of the available memory, shared by
+  // the ranks of the host. See worker/max_memory.h.
   std::string max_memory;
   // "" or 0: as the coordinator says.
   std::string backend;

@@ -27,7 +27,7 @@ def folder(tmp_path):
 REFUSED = [
     (["--isa", "mmx"], ["mmx", "avx2"]),
     (["--max-memory", "cpu=40gb"], ["40gb", "GiB"]),
-    (["--max-memory", "0=1GiB", "--tp", "2"], ["--max-memory", "rank 1"]),
+    (["--max-memory", "0=1GiB", "--tp", "2"], ["--max-memory", "leaves 1 devices", "expected 2"]),
     (["--max-memory", "1=1GiB", "--tp", "2", "--ranks-per-process", "1"], ["--max-memory", "1="]),
     (["--record-plans", "/no/such/folder/plans"], ["--record-plans", "/no/such/folder/plans"]),
     (["--record-plans", "/tmp"], ["--record-plans", "/tmp"]),

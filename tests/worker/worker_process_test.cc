@@ -23,6 +23,7 @@ using internal::v1::Reply;
 using internal::v1::StepPlan;
 using internal::v1::StepResult;
 using internal::v1::WorkerMessage;
+using testing::AllOf;
 using testing::HasSubstr;
 using ControlStream = ScriptedCoordinator::ControlStream;
 
@@ -59,6 +60,8 @@ TEST(WorkerProcessTest, ServesAPlan) {
         EXPECT_EQ(coordinator.hello().build_id(), kBuildId);
         ASSERT_EQ(coordinator.hello().devices_size(), 1);
         EXPECT_EQ(coordinator.hello().devices(0).limit_bytes(), 128 << 20);
+        EXPECT_THAT(coordinator.hello().devices(0).description(),
+                    AllOf(HasSubstr("cpu, "), HasSubstr("weights T16")));
         ScriptedCoordinator::Welcome(stream);
         const Reply planned = coordinator.Do(stream, PlanOneRank(8));
         ExpectOk(planned);
