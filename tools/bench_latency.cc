@@ -59,6 +59,18 @@ absl::StatusOr<double> MeasureRead() {
   return BestReadBytesPerSecond(pieces, pool, 2.0);
 }
 
+int LongestSequence(const Flags& flags) {
+  return *std::ranges::max_element(flags.input_lens) + flags.output_len;
+}
+
+absl::Status CheckLengths(const Flags& flags, const ModelConfig& config) {
+  const int tokens = LongestSequence(flags);
+  if (tokens <= config.max_model_len) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--input-len and --output-len: ", tokens,
+                   " tokens, the model's context is ", config.max_model_len));
+}
+
 absl::StatusOr<std::unique_ptr<LocalGroup>> StartGroup(const Flags& flags,
                                                        int num_layers) {
   EngineSettings settings;
@@ -66,8 +78,7 @@ absl::StatusOr<std::unique_ptr<LocalGroup>> StartGroup(const Flags& flags,
   settings.isa = flags.isa;
   settings.threads = flags.threads;
   settings.max_num_seqs = *std::ranges::max_element(flags.batch_sizes);
-  settings.max_model_len =
-      *std::ranges::max_element(flags.input_lens) + flags.output_len;
+  settings.max_model_len = LongestSequence(flags);
   settings.max_num_batched_tokens =
       std::max(flags.max_num_batched_tokens, settings.max_num_seqs);
   settings.num_micro_batches = settings.layout.pp_size();
@@ -170,6 +181,8 @@ int Run(const Flags& flags) {
   if (!StartLogging("warn", "bench").ok()) return kExitFailure;
   const absl::StatusOr<Model> model = OpenModel(flags.model);
   if (!model.ok()) return Fail(kExitModelUnreadable, model.status());
+  const absl::Status lengths = CheckLengths(flags, model->config);
+  if (!lengths.ok()) return Fail(kExitUsage, lengths);
   const absl::StatusOr<double> read = MeasureRead();
   if (!read.ok()) return Fail(ExitCodeOf(read.status()), read.status());
   auto group = StartGroup(flags, model->config.num_layers);

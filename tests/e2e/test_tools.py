@@ -141,3 +141,21 @@ def test_a_cluster_that_does_not_start_leaves_no_process(capsys):
     out = capsys.readouterr().out
     assert "does not fit" in out
     shutil.rmtree(out.rsplit("kept: ", 1)[1].strip())
+
+
+def test_bench_latency_prints_a_line_for_each_batch_and_length():
+    done = run("bench", "latency", TALES, "--batch-size", "1,2", "--input-len", "16,48",
+               "--output-len", "8", "--num-iters", "1", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    lines = json.loads(done.stdout)["lines"]
+    assert [(x["batch_size"], x["prefill_length"]) for x in lines] == [
+        (1, 16), (1, 48), (2, 16), (2, 48)]
+    for line in lines:
+        assert line["prefill_tokens_per_s"] > 0 and line["decode_tokens_per_s"] > 0
+        assert 0 < line["share_of_read"] < 1 and line["memory_bytes"] > 5 << 20
+
+
+def test_bench_latency_refuses_what_the_model_cannot_hold():
+    done = run("bench", "latency", TALES, "--input-len", "100000")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "100064 tokens, the model's context is" in done.stderr
