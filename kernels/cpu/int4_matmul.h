@@ -11,8 +11,8 @@ namespace quatrain {
 // Rows of activations that one call multiplies, at most.
 inline constexpr int kRowGroup = 8;
 
-// The activations of some rows as integers (docs/numerics.md), in the order that
-// the kernels read. All arrays are row-major, `*_stride` in elements.
+// The activations of some rows as integers (docs/numerics.md), in the order
+// that the kernels read. All arrays are row-major, `*_stride` in elements.
 struct DigitRows {
   const int16_t* digits = nullptr;  // [rows, BlockList::num_digits]
   ptrdiff_t digit_stride = 0;
