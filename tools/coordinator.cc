@@ -1,4 +1,5 @@
 #include <memory>
+#include <thread>
 
 #include "base/logging.h"
 #include "tools/command.h"
@@ -9,7 +10,7 @@ namespace quatrain {
 namespace {
 
 int Run(const GroupFlags& flags) {
-  StopSignals signals;
+  const StopSignals signals;
   if (const absl::Status status = StartLogging(flags.log_level, "coordinator");
       !status.ok()) {
     return Fail(kExitUsage, status);
@@ -19,7 +20,7 @@ int Run(const GroupFlags& flags) {
   if (!process.ok()) return Fail(exit_code, process.status());
   if (const absl::Status status = (*process)->Listen(&exit_code); !status.ok())
     return Fail(exit_code, status);
-  signals.OnStop(
+  const std::jthread listener = signals.OnStop(
       [&] { (*process)->Stop(absl::Seconds(flags.drain_timeout_s)); });
   const absl::Status status = (*process)->WaitUntilDone();
   if (!status.ok()) return Fail(ExitCodeOf(status), status);

@@ -130,7 +130,7 @@ int Supervise(CoordinatorProcess& process, std::vector<ChildProcess>& workers,
 }
 
 int Run(const Options& options) {
-  StopSignals signals;
+  const StopSignals signals;
   if (const absl::Status status =
           StartLogging(options.group.log_level, "serve");
       !status.ok()) {
@@ -148,7 +148,7 @@ int Run(const Options& options) {
     return Fail(exit_code, status);
   auto workers = StartWorkers(options, (*process)->internal_port(), ranks);
   if (!workers.ok()) return Fail(kExitFailure, workers.status());
-  signals.OnStop(
+  const std::jthread listener = signals.OnStop(
       [&] { (*process)->Stop(absl::Seconds(options.group.drain_timeout_s)); });
   return Supervise(**process, *workers, absl::Seconds(5));
 }

@@ -35,9 +35,9 @@ StopSignals::StopSignals() {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
-void StopSignals::OnStop(std::function<void()> on_stop) {
-  thread_ =
-      std::jthread([on_stop = std::move(on_stop)](const std::stop_token& stop) {
+std::jthread StopSignals::OnStop(std::function<void()> on_stop) const {
+  return std::jthread(
+      [on_stop = std::move(on_stop)](const std::stop_token& stop) {
         if (NextSignal(stop) < 0) return;
         // Stopping waits for work to end; a second signal does not.
         std::jthread stopping(on_stop);

@@ -14,11 +14,9 @@ class StopSignals {
  public:
   StopSignals();
 
-  // Begins to listen.
-  void OnStop(std::function<void()> on_stop);
-
- private:
-  std::jthread thread_;
+  // Listens until the thread is destroyed: declare it after what `on_stop` uses.
+  // From then on no signal does anything, and the process is about to end.
+  [[nodiscard]] std::jthread OnStop(std::function<void()> on_stop) const;
 };
 
 }  // namespace quatrain

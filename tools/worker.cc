@@ -4,6 +4,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "base/logging.h"
@@ -28,7 +29,7 @@ std::string HostName() {
 }
 
 int Run(Flags flags) {
-  StopSignals signals;
+  const StopSignals signals;
   if (flags.worker.name.empty())
     flags.worker.name = absl::StrCat(HostName(), "-", getpid());
   if (const absl::Status status =
@@ -38,7 +39,7 @@ int Run(Flags flags) {
   }
   flags.worker.share_memory = !flags.no_shared_memory;
   std::stop_source stop;
-  signals.OnStop([&] { stop.request_stop(); });
+  const std::jthread listener = signals.OnStop([&] { stop.request_stop(); });
   const WorkerOutcome outcome = RunWorker(flags.worker, stop.get_token());
   if (outcome.code == kWorkerStopped) return kExitOk;
   if (flags.child && outcome.attached) return outcome.code;

@@ -130,6 +130,7 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+                raise
 
     def wait_ready(self, deadline):
         while True:
@@ -166,10 +167,17 @@ class Cluster:
         self.close(failed=kind is not None)
 
     def close(self, failed):
-        self.stack.close()
-        if not failed:
+        try:
+            self.stack.close()
+        except subprocess.TimeoutExpired:  # a process that does not end fails the test
+            self.keep_logs()
+            raise
+        if failed:
+            self.keep_logs()
+        else:
             shutil.rmtree(self.logs, ignore_errors=True)
-            return
+
+    def keep_logs(self):
         left_behind.KEPT.add(self.logs)
         print(self.all_logs())
         print(f"kept: {self.logs}")

@@ -54,6 +54,21 @@ def test_a_killed_worker_ends_streams_within_a_second(victim, worker_flags):
                 assert worker.wait(15) == 75, cluster.log(f"worker-{i}")
 
 
+@pytest.mark.parametrize("_", range(4))  # what is hit is a matter of luck
+def test_a_signal_at_the_very_end_changes_nothing(_):
+    with Cluster(workers=4, coordinator_flags=["--tp", "2", "--pp", "2"]) as cluster:
+        ending = {f"worker-{i}": cluster.workers[i] for i in range(3)}
+        ending["coordinator"] = cluster.coordinator
+        cluster.workers[3].kill()
+        waiting, deadline = dict(ending), time.monotonic() + 10
+        while waiting:
+            assert time.monotonic() < deadline, cluster.all_logs()
+            for name in [n for n in waiting if "quatrain: lost" in cluster.log(n)]:
+                waiting.pop(name).send_signal(signal.SIGTERM)
+        assert {name: process.wait(10) for name, process in ending.items()} == dict.fromkeys(
+            ending, 75)
+
+
 def test_sigterm_finishes_what_runs():
     with Cluster(workers=2, coordinator_flags=["--tp", "2"]) as cluster:
         stream = cluster.inference.GenerateStream(request(PROMPT, max_tokens=60, ignore_eos=True))
