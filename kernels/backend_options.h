@@ -7,10 +7,31 @@
 
 namespace quatrain {
 
-// How linears multiply. kExact is the definition of docs/numerics.md. kF32 is
-// for checking an architecture against an oracle: plain products of the
+// How linears multiply. kExact is the definition of docs/numerics.md; kInt8 is
+// the same with one digit of 8 bits instead of two, faster and less exact. kF32
+// is for checking an architecture against an oracle: plain products of the
 // dequantized weights, which only the reference backend offers.
-enum class Activations : uint8_t { kExact, kF32 };
+enum class Activations : uint8_t { kExact, kInt8, kF32 };
+
+// "exact", "int8" and "f32"; false for any other name.
+inline bool ParseActivations(const std::string& name, Activations* out) {
+  if (name == "exact") return *out = Activations::kExact, true;
+  if (name == "int8") return *out = Activations::kInt8, true;
+  if (name == "f32") return *out = Activations::kF32, true;
+  return false;
+}
+
+// For Backend::Description().
+inline const char* DescriptionOf(Activations activations) {
+  switch (activations) {
+    case Activations::kInt8:
+      return ", activations int8";
+    case Activations::kF32:
+      return ", activations f32";
+    default:
+      return "";
+  }
+}
 
 // What a backend is made from, once per rank.
 struct BackendOptions {

@@ -11,8 +11,10 @@
 // order.
 namespace quatrain {
 
-inline constexpr int kMaxBlock = 128;     // elements of k in a block
-inline constexpr int kMaxDigits = 32639;  // largest |xi|: 127 * 256 + 127
+inline constexpr int kMaxBlock = 128;  // elements of k in a block
+// The largest |xi|: two digits of 8 bits, 127 * 256 + 127, or one.
+inline constexpr int kMaxDigits = 32639;
+inline constexpr int kMaxOneDigit = 127;
 inline constexpr float kMaxContribution = 8388608.0f;  // 2^23: marks the row
 // A row needs no check where max|x| * max(s) is below this in every block:
 // 128 * 15 * 4369 < 2^23, with room for the roundings.
@@ -54,14 +56,15 @@ struct BlockDigits {
 };
 
 // Writes xi of a block of at most kMaxBlock values.
-inline BlockDigits DigitsOfBlock(std::span<const float> x, int32_t* xi) {
+inline BlockDigits DigitsOfBlock(std::span<const float> x, int32_t* xi,
+                                 int max_digits = kMaxDigits) {
   BlockDigits block;
   for (const float value : x) {
     if (!std::isfinite(value)) block.finite = false;
     const float magnitude = std::fabs(value);
     block.max_abs = magnitude > block.max_abs ? magnitude : block.max_abs;
   }
-  block.a = block.max_abs / static_cast<float>(kMaxDigits);
+  block.a = block.max_abs / static_cast<float>(max_digits);
   const bool zero =
       !block.finite || block.a < std::numeric_limits<float>::min();
   for (size_t i = 0; i < x.size(); ++i) {

@@ -3,6 +3,7 @@
 #include <bit>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "kernels/exact_sum.h"
 #include "kernels/math.h"
@@ -25,9 +26,8 @@ class ReferenceBackend : public Backend {
         slots_(options.num_slots, options.max_blocks, options.block_size) {}
 
   std::string Description() const override {
-    return activations_ == Activations::kExact
-               ? "reference, 1 thread, weights u8"
-               : "reference, 1 thread, weights u8, activations f32";
+    return absl::StrCat("reference, 1 thread, weights u8",
+                        DescriptionOf(activations_));
   }
   DeviceMemory& memory() override { return memory_; }
 

@@ -14,12 +14,15 @@ struct RowDigits {
   std::vector<BlockDigits> blocks;  // [blocks]
 };
 
-RowDigits DigitsOfRow(std::span<const float> x, std::span<const int> ends) {
+RowDigits DigitsOfRow(std::span<const float> x, std::span<const int> ends,
+                      Activations activations) {
+  const int max_digits =
+      activations == Activations::kInt8 ? kMaxOneDigit : kMaxDigits;
   RowDigits row{.xi = std::vector<int32_t>(x.size())};
   int begin = 0;
   for (const int end : ends) {
-    row.blocks.push_back(
-        DigitsOfBlock(x.subspan(begin, end - begin), row.xi.data() + begin));
+    row.blocks.push_back(DigitsOfBlock(x.subspan(begin, end - begin),
+                                       row.xi.data() + begin, max_digits));
     begin = end;
   }
   return row;
@@ -100,9 +103,10 @@ bool AllFinite(std::span<const float> x) {
 bool AddPart(std::span<const float> x, const ReferencePart& part,
              Activations activations, int64_t* sums) {
   const int cols = static_cast<int>(x.size());
-  const bool exact = activations == Activations::kExact;
+  const bool exact = activations != Activations::kF32;
   RowDigits digits;
-  if (exact && part.is_int4) digits = DigitsOfRow(x, part.block_ends);
+  if (exact && part.is_int4)
+    digits = DigitsOfRow(x, part.block_ends, activations);
   bool fits = true;
   for (int n = 0; n < part.rows; ++n) {
     if (!exact)

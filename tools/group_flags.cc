@@ -30,8 +30,9 @@ void AddShapeFlags(CLI::App& app, GroupFlags* f) {
                  "of each rank; 0: cores / ranks of the host")
       ->check(CLI::Range(0, 1 << 30));
   app.add_option("--activations", f->activations,
-                 "exact sums, or f32 (reference backend, for checking)")
-      ->check(CLI::IsMember({"exact", "f32"}));
+                 "exact, int8 (faster, less exact), or f32 (reference backend, "
+                 "for checking)")
+      ->check(CLI::IsMember({"exact", "int8", "f32"}));
 }
 
 void AddSizeFlags(CLI::App& app, GroupFlags* f) {

@@ -53,8 +53,7 @@ absl::StatusOr<std::unique_ptr<LocalGroup>> StartGroup(const Flags& flags,
   settings.ranks_on_host = settings.layout.num_ranks();
   settings.max_num_seqs = 1;
   settings.max_model_len = window;
-  settings.activations =
-      flags.activations == "f32" ? Activations::kF32 : Activations::kExact;
+  ParseActivations(flags.activations, &settings.activations);  // CLI checked
   if (flags.kv_cache_dtype == "f32") settings.kv_dtype = DType::kF32;
   if (flags.kv_cache_dtype == "bf16") settings.kv_dtype = DType::kBF16;
   return LocalGroup::Start(flags.model, settings);
@@ -141,7 +140,7 @@ RunCommand AddPerplexity(CLI::App& app) {
       ->check(CLI::IsMember({"cpu", "reference"}));
   app.add_option("--isa", f->isa);
   app.add_option("--activations", f->activations)
-      ->check(CLI::IsMember({"exact", "f32"}));
+      ->check(CLI::IsMember({"exact", "int8", "f32"}));
   app.add_option("--kv-cache-dtype", f->kv_cache_dtype)
       ->check(CLI::IsMember({"auto", "f16", "bf16", "f32"}));
   app.add_option("--threads", f->threads, "of each rank");

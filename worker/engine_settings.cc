@@ -50,11 +50,10 @@ absl::StatusOr<DType> ReadKvDType(const std::string& name) {
 absl::Status ReadChoices(const internal::v1::EngineConfig& config,
                          EngineSettings* settings) {
   ASSIGN_OR_RETURN(settings->kv_dtype, ReadKvDType(config.kv_cache_dtype()));
-  if (config.activations() != "exact" && config.activations() != "f32")
-    return absl::InvalidArgumentError(absl::StrCat("config: activations is '",
-                                                   config.activations(),
-                                                   "', expected exact or f32"));
-  if (config.activations() == "f32") settings->activations = Activations::kF32;
+  if (!ParseActivations(config.activations(), &settings->activations))
+    return absl::InvalidArgumentError(
+        absl::StrCat("config: activations is '", config.activations(),
+                     "', expected exact, int8 or f32"));
   if (config.backend() != "cpu" && config.backend() != "reference")
     return absl::InvalidArgumentError(
         absl::StrCat("config: backend is '", config.backend(),

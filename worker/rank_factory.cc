@@ -8,7 +8,7 @@ namespace quatrain {
 
 absl::Status CheckBackend(const EngineSettings& settings) {
   if (settings.backend == "reference") return absl::OkStatus();
-  if (settings.activations != Activations::kExact)
+  if (settings.activations == Activations::kF32)
     return absl::InvalidArgumentError(
         "activations f32 work with backend reference only");
   return ChooseIsa(settings.isa).status();

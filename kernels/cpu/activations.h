@@ -19,10 +19,10 @@ struct ActivationKernels {
   void (*rms_norm)(const float* x, const float* weight, float eps, int n,
                    float* y);
 
-  // The digits of a row in the order of int4_record.h, and per block a and the
-  // sum of the digits.
-  RowRange (*digits)(const float* x, const BlockList& blocks, int16_t* digits,
-                     float* scales, int32_t* sums);
+  // The digits of a row, at most max_digits, in the order of int4_record.h, and
+  // per block a and the sum of the digits.
+  RowRange (*digits)(const float* x, const BlockList& blocks, int max_digits,
+                     int16_t* digits, float* scales, int32_t* sums);
 
   // y = silu(gate) * up, n values; a NaN is MarkedValue().
   void (*gate)(const float* gate, const float* up, int n, float* y);

@@ -99,8 +99,8 @@ HWY_INLINE void CopyInDigitOrder(const int16_t* from, int groups, int16_t* to) {
   }
 }
 
-RowRange Digits(const float* x, const BlockList& list, int16_t* digits,
-                float* scales, int32_t* sums) {
+RowRange Digits(const float* x, const BlockList& list, int max_digits,
+                int16_t* digits, float* scales, int32_t* sums) {
   constexpr uint32_t kInfinity = 0x7f800000u;
   RowRange range;
   for (int b = 0; b < list.num_blocks(); ++b) {
@@ -114,7 +114,7 @@ RowRange Digits(const float* x, const BlockList& list, int16_t* digits,
     if (bits >= kInfinity) range.finite = false;
     const float max_abs = bits >= kInfinity ? 0.0f : std::bit_cast<float>(bits);
     range.max_abs = max_abs > range.max_abs ? max_abs : range.max_abs;
-    const float a = max_abs / static_cast<float>(kMaxDigits);
+    const float a = max_abs / static_cast<float>(max_digits);
     int16_t* out = digits + block.first_digit;
     if (a < std::numeric_limits<float>::min()) {
       scales[b] = 0.0f;

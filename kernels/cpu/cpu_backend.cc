@@ -27,7 +27,7 @@ class CpuBackend : public Backend {
         isa_(isa),
         memory_(options.memory_limit_bytes),
         pool_(options.threads, options.spin),
-        projector_(isa, &pool_),
+        projector_(isa, options.activations == Activations::kInt8, &pool_),
         row_kernels_(isa, &pool_),
         slots_(options.num_slots, options.max_blocks, options.block_size),
         shape_(ShapeFor(0)) {}
@@ -35,7 +35,8 @@ class CpuBackend : public Backend {
   std::string Description() const override {
     return absl::StrCat("cpu, ", Name(isa_), ", ", options_.threads,
                         options_.threads == 1 ? " thread" : " threads",
-                        ", weights T16 int4");
+                        ", weights T16 int4",
+                        DescriptionOf(options_.activations));
   }
   DeviceMemory& memory() override { return memory_; }
 
@@ -192,7 +193,7 @@ void CpuBackend::Head(MatrixView x, const Norm& norm, const Linear& linear,
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(
     const BackendOptions& options) {
-  if (options.activations != Activations::kExact) {
+  if (options.activations == Activations::kF32) {
     return absl::FailedPreconditionError(
         "--activations f32: only --backend reference has plain float products");
   }

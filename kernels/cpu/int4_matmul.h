@@ -36,6 +36,8 @@ using Int4TileFunction = uint32_t (*)(const Int4Tile& tile,
 
 struct Int4Kernels {
   Int4TileFunction tile[kRowGroup][2];  // [rows - 1][check]
+  // The same for digits of at most kMaxOneDigit, where that is another.
+  Int4TileFunction one_digit[kRowGroup][2];
   // Brings a row of digits into the order that `tile` reads, in place; null:
   // that of int4_record.h.
   void (*arrange)(int16_t* digits, int num_digits) = nullptr;

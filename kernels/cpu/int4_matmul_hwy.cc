@@ -155,16 +155,15 @@ uint32_t Tile(const Int4Tile& record, const BlockList& list, const DigitRows& x,
   return marks;
 }
 
-constexpr Int4Kernels kInt4Kernels = {{
-    {Tile<1, false>, Tile<1, true>},
-    {Tile<2, false>, Tile<2, true>},
-    {Tile<3, false>, Tile<3, true>},
-    {Tile<4, false>, Tile<4, true>},
-    {Tile<5, false>, Tile<5, true>},
-    {Tile<6, false>, Tile<6, true>},
-    {Tile<7, false>, Tile<7, true>},
-    {Tile<8, false>, Tile<8, true>},
-}};
+#define QUATRAIN_TILES                                                    \
+  {                                                                       \
+    {Tile<1, false>, Tile<1, true>}, {Tile<2, false>, Tile<2, true>},     \
+        {Tile<3, false>, Tile<3, true>}, {Tile<4, false>, Tile<4, true>}, \
+        {Tile<5, false>, Tile<5, true>}, {Tile<6, false>, Tile<6, true>}, \
+        {Tile<7, false>, Tile<7, true>}, {Tile<8, false>, Tile<8, true>}, \
+  }
+constexpr Int4Kernels kInt4Kernels = {QUATRAIN_TILES, QUATRAIN_TILES};
+#undef QUATRAIN_TILES
 
 }  // namespace
 

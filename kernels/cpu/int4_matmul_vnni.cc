@@ -65,8 +65,9 @@ QUATRAIN_VNNI_INLINE __m512i Four(const int16_t* bytes, int index) {
   return _mm512_set1_epi32(four);
 }
 
-// d[r] += the products of a block's words with row r's digits.
-template <int kRows>
+// d[r] += the products of a block's words with row r's digits; kDigits: of 8
+// bits each, 1 where all high ones are 0.
+template <int kRows, int kDigits>
 QUATRAIN_VNNI_INLINE void AddBlock(const std::byte* words,
                                    const BlockSpan& block, const DigitRows& x,
                                    __m512i (&d)[kRows]) {
@@ -91,11 +92,13 @@ QUATRAIN_VNNI_INLINE void AddBlock(const std::byte* words,
     for (int r = 0; r < kRows; ++r) {
       const int16_t* eight = digits + r * x.digit_stride;
       low[r][0] = _mm512_dpbusd_epi32(low[r][0], first, Four(eight, 0));
-      high[r][0] = _mm512_dpbusd_epi32(high[r][0], first, Four(eight, 2));
       __m512i& low2 = low[r][kChains - 1];
-      __m512i& high2 = high[r][kChains - 1];
       low2 = _mm512_dpbusd_epi32(low2, second, Four(eight, 1));
-      high2 = _mm512_dpbusd_epi32(high2, second, Four(eight, 3));
+      if constexpr (kDigits == 2) {
+        high[r][0] = _mm512_dpbusd_epi32(high[r][0], first, Four(eight, 2));
+        __m512i& high2 = high[r][kChains - 1];
+        high2 = _mm512_dpbusd_epi32(high2, second, Four(eight, 3));
+      }
     }
   }
   for (int r = 0; r < kRows; ++r) {
@@ -139,7 +142,7 @@ QUATRAIN_VNNI_INLINE void AddContributions(__m512 c, RowSums* sums) {
   sums->high = _mm512_add_epi64(sums->high, _mm512_castpd_si512(high));
 }
 
-template <int kRows, bool kCheck>
+template <int kRows, bool kCheck, int kDigits>
 QUATRAIN_VNNI uint32_t Tile(const Int4Tile& record, const BlockList& list,
                             const DigitRows& x, int64_t* sums) {
   alignas(64) float scales[kHeaderLanes];
@@ -163,7 +166,7 @@ QUATRAIN_VNNI uint32_t Tile(const Int4Tile& record, const BlockList& list,
     for (int r = 0; r < kRows; ++r)
       d[r] = _mm512_mullo_epi32(
           z, _mm512_set1_epi32(-x.sums[r * x.block_stride + b]));
-    AddBlock<kRows>(tile, block, x, d);
+    AddBlock<kRows, kDigits>(tile, block, x, d);
     for (int r = 0; r < kRows; ++r) {
       const __m512 a = _mm512_set1_ps(x.scales[r * x.block_stride + b]);
       const __m512 c =
@@ -188,17 +191,20 @@ QUATRAIN_VNNI uint32_t Tile(const Int4Tile& record, const BlockList& list,
   return marks;
 }
 
-constexpr Int4Kernels kVnniKernels = {{
-                                          {Tile<1, false>, Tile<1, true>},
-                                          {Tile<2, false>, Tile<2, true>},
-                                          {Tile<3, false>, Tile<3, true>},
-                                          {Tile<4, false>, Tile<4, true>},
-                                          {Tile<5, false>, Tile<5, true>},
-                                          {Tile<6, false>, Tile<6, true>},
-                                          {Tile<7, false>, Tile<7, true>},
-                                          {Tile<8, false>, Tile<8, true>},
-                                      },
+#define QUATRAIN_TILES(digits)                           \
+  {                                                      \
+    {Tile<1, false, digits>, Tile<1, true, digits>},     \
+        {Tile<2, false, digits>, Tile<2, true, digits>}, \
+        {Tile<3, false, digits>, Tile<3, true, digits>}, \
+        {Tile<4, false, digits>, Tile<4, true, digits>}, \
+        {Tile<5, false, digits>, Tile<5, true, digits>}, \
+        {Tile<6, false, digits>, Tile<6, true, digits>}, \
+        {Tile<7, false, digits>, Tile<7, true, digits>}, \
+        {Tile<8, false, digits>, Tile<8, true, digits>}, \
+  }
+constexpr Int4Kernels kVnniKernels = {QUATRAIN_TILES(2), QUATRAIN_TILES(1),
                                       Arrange};
+#undef QUATRAIN_TILES
 
 }  // namespace
 #if !defined(__clang__)

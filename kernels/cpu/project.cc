@@ -110,9 +110,9 @@ void Projector::PrepareRow(Chunk& chunk, int list, int r) const {
   const BlockList& blocks = linear.lists[list];
   const DigitRows d = chunk.Digits(blocks).From(r);
   auto* digits = const_cast<int16_t*>(d.digits);
-  const RowRange range = activations_.digits(chunk.x[r], blocks, digits,
-                                             const_cast<float*>(d.scales),
-                                             const_cast<int32_t*>(d.sums));
+  const RowRange range = activations_.digits(
+      chunk.x[r], blocks, one_digit_ ? kMaxOneDigit : kMaxDigits, digits,
+      const_cast<float*>(d.scales), const_cast<int32_t*>(d.sums));
   if (int4_.arrange != nullptr) int4_.arrange(digits, blocks.num_digits);
   chunk.check[r] = !(range.max_abs * linear.max_scale < kNoCheckBelow);
   if (!range.finite) chunk.mark(pool_.threads(), r) = 1;
@@ -145,8 +145,9 @@ void Projector::MultiplyTile(Chunk& chunk, const CpuPart& part, int64_t tile,
       const uint8_t* check = chunk.check.data() + r;
       const bool any =
           std::any_of(check, check + count, [](uint8_t c) { return c != 0; });
-      marks = int4_.tile[count - 1][any]({part.tile(tile), part.scale_dtype},
-                                         blocks, digits.From(r), sums);
+      const auto& tiles = one_digit_ ? int4_.one_digit : int4_.tile;
+      marks = tiles[count - 1][any]({part.tile(tile), part.scale_dtype}, blocks,
+                                    digits.From(r), sums);
     } else {
       // Rows after the first stand at a common stride, with or without norm.
       const ptrdiff_t stride =

@@ -18,8 +18,10 @@ namespace quatrain {
 // inner loops are the three kernel tables.
 class Projector {
  public:
-  Projector(Isa isa, ThreadPool* pool)
-      : activations_(ActivationKernelsFor(isa)),
+  // `one_digit`: activations of 8 bits instead of 16.
+  Projector(Isa isa, bool one_digit, ThreadPool* pool)
+      : one_digit_(one_digit),
+        activations_(ActivationKernelsFor(isa)),
         int4_(Int4KernelsFor(isa)),
         dense_(DenseKernelsFor(isa)),
         pool_(*pool) {}
@@ -39,6 +41,7 @@ class Projector {
                     int thread) const;
   void Finish(Chunk& chunk) const;
 
+  const bool one_digit_;
   const ActivationKernels& activations_;
   const Int4Kernels& int4_;
   const DenseKernels& dense_;

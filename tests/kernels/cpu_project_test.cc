@@ -51,10 +51,13 @@ std::vector<uint64_t> Bits(const ProjectCase& c, Backend& backend) {
   return bits;
 }
 
-void ExpectEqualToReference(const ProjectCase& c, const std::string& what) {
-  const std::vector<uint64_t> want = Bits(c, *MakeReference());
+void ExpectEqualToReference(const ProjectCase& c, const std::string& what,
+                            Activations activations = Activations::kExact) {
+  BackendOptions options = TestOptions();
+  options.activations = activations;
+  const std::vector<uint64_t> want = Bits(c, *MakeReference(options));
   for (const CpuCase& cpu : CpuCases())
-    EXPECT_TRUE(SameBits(Bits(c, *MakeCpu(cpu)), want))
+    EXPECT_TRUE(SameBits(Bits(c, *MakeCpu(cpu, options)), want))
         << what << ", " << cpu.name();
 }
 
@@ -115,6 +118,25 @@ TEST(CpuProjectTest, Int4WithScalesOfAnyDType) {
                               .rows = rows,
                               .x = HardRows(rows, cols, random)},
                              std::string(Name(dtype)) + " scales");
+  }
+}
+
+TEST(CpuProjectTest, Int4WithOneDigit) {
+  Random random(23);
+  const int cols = 700;
+  const HostInt4 host(40, cols, BlockEnds(cols, 100), 0.02f, random);
+  for (int rows = 1; rows <= 17; ++rows) {
+    const ProjectCase c = {.linear = {.cols = cols, .parts = {host.part()}},
+                           .role = LinearRole::kO,
+                           .rows = rows,
+                           .x = HardRows(rows, cols, random)};
+    ExpectEqualToReference(c, std::to_string(rows) + " rows",
+                           Activations::kInt8);
+    // It is another result, not another name for the same one.
+    BackendOptions int8 = TestOptions();
+    int8.activations = Activations::kInt8;
+    EXPECT_FALSE(
+        SameBits(Bits(c, *MakeReference(int8)), Bits(c, *MakeReference())));
   }
 }
 

@@ -97,8 +97,8 @@ void DigestInt4(Isa isa) {
       std::vector<float> x = Floats(391);
       x[r * 40] = r % 3 == 0 ? 4e4f : 1e-41f;
       const RowRange range = ActivationKernelsFor(isa).digits(
-          x.data(), list, &digits[r * list.num_digits], &scales[r * blocks],
-          &sums[r * blocks]);
+          x.data(), list, kMaxDigits, &digits[r * list.num_digits],
+          &scales[r * blocks], &sums[r * blocks]);
       digest.AddValue(range.max_abs);
     }
     digest.Add(std::span<const int16_t>(digits));
