@@ -2,8 +2,11 @@
 
 #include <malloc.h>
 
+#include <algorithm>
 #include <fstream>
 #include <string>
+
+#include "worker/cgroup_memory.h"
 
 namespace quatrain {
 namespace {
@@ -29,7 +32,8 @@ int64_t AnonymousBytes() {
 
 int64_t AvailableBytes() {
   const int64_t free_bytes = ReadKilobytes("/proc/meminfo", "MemAvailable");
-  return free_bytes > 0 ? free_bytes + AnonymousBytes() : 0;
+  if (free_bytes == 0) return 0;
+  return std::min(free_bytes, CgroupFreeBytes()) + AnonymousBytes();
 }
 
 void ReturnFreedMemory() {

@@ -9,8 +9,8 @@ namespace quatrain {
 // system does not tell.
 int64_t AnonymousBytes();
 
-// What this process can have: what the system can still give to programs, and
-// what the process holds already. 0 where the system does not tell.
+// What this process can have: what the system and its control group can still
+// give, and what it holds already. 0 where the system does not tell.
 int64_t AvailableBytes();
 
 // Makes the C library give large blocks back to the system as soon as they are
