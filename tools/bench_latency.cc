@@ -29,7 +29,7 @@ struct Flags {
   int num_iters = 3;
   int max_num_batched_tokens = 512;
   LayoutFlags layout;
-  std::string isa, kv_cache_dtype = "auto";
+  std::string isa, kv_cache_dtype = "auto", activations = "exact";
   int threads = 0;
   std::string output = "md";
 };
@@ -83,6 +83,7 @@ absl::StatusOr<std::unique_ptr<LocalGroup>> StartGroup(const Flags& flags,
       std::max(flags.max_num_batched_tokens, settings.max_num_seqs);
   settings.num_micro_batches = settings.layout.pp_size();
   settings.plans_in_flight = settings.num_micro_batches + 1;
+  ParseActivations(flags.activations, &settings.activations);  // CLI checked
   if (flags.kv_cache_dtype == "f32") settings.kv_dtype = DType::kF32;
   if (flags.kv_cache_dtype == "bf16") settings.kv_dtype = DType::kBF16;
   return LocalGroup::Start(flags.model, settings);
@@ -105,8 +106,8 @@ struct Rates {
   double prefill = 0, decode = 0;  // tokens per second
 };
 
-// Prefill: until every sequence has its first token. Decode: from then on,
-// until the first has its last.
+// Prefill: until every sequence has its first token, and nobody more. Decode:
+// from then on, all of them together.
 absl::StatusOr<Rates> RunOnce(LocalGroup& group,
                               const std::vector<LocalRequest>& requests,
                               int chunk_tokens) {
@@ -117,7 +118,6 @@ absl::StatusOr<Rates> RunOnce(LocalGroup& group,
   double first = 0, last = 0;
   const auto on_token = [&](size_t index) {
     const bool decoding = started == batch_size;
-    if (decoding && drawn[index] == requests[index].num_tokens) return;
     if (++drawn[index] == 1 && ++started == batch_size) first = SteadySeconds();
     if (!decoding) return;
     ++counted;
@@ -236,6 +236,8 @@ RunCommand AddBenchLatency(CLI::App& app) {
   app.add_option("--isa", f->isa, "force an instruction set");
   app.add_option("--kv-cache-dtype", f->kv_cache_dtype)
       ->check(CLI::IsMember({"auto", "f16", "bf16", "f32"}));
+  app.add_option("--activations", f->activations)
+      ->check(CLI::IsMember({"exact", "int8"}));
   app.add_option("--threads", f->threads, "of each rank; 0: one per core");
   app.add_option("-o,--output", f->output, "md, csv or json; default md")
       ->check(CLI::IsMember({"md", "csv", "json"}));

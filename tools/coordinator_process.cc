@@ -1,5 +1,6 @@
 #include "tools/coordinator_process.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -13,6 +14,17 @@
 
 namespace quatrain {
 namespace {
+
+// Ids that may be drawn: those of the tokenizer, and those that end a text,
+// which a file may name without the tokenizer knowing them.
+int NumTokenIds(const OpenedModel& opened) {
+  int count = opened.tokenizer->vocab_size();
+  for (const int32_t id :
+       EosTokenIds(opened.model.config, opened.model.generation,
+                   opened.tokenizer->eos_token_id()))
+    count = std::max(count, id + 1);
+  return count;
+}
 
 StepLoop::Options LoopOptions(const GroupFlags& flags, const Layout& layout,
                               int max_model_len) {
@@ -47,7 +59,7 @@ WorkerGroupOptions GroupOptions(const GroupFlags& flags, const Layout& layout,
   options.isa = flags.isa;
   options.threads = flags.threads;
   options.max_num_blocks = flags.max_num_blocks;
-  options.num_token_ids = opened.tokenizer->vocab_size();
+  options.num_token_ids = NumTokenIds(opened);
   options.worker_timeout = absl::Seconds(flags.worker_timeout_s);
   options.step_timeout = absl::Seconds(flags.step_timeout_s);
   return options;

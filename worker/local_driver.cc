@@ -20,10 +20,10 @@ struct Progress {
   int drawn = 0;           // draws in plans
   uint64_t last_draw = 0;  // plan of the last of them
 
-  bool done() const {
-    return prefilled == static_cast<int>(request->prompt.size()) &&
-           drawn >= request->num_tokens;
+  bool prefilling() const {
+    return prefilled < static_cast<int>(request->prompt.size());
   }
+  bool done() const { return !prefilling() && drawn >= request->num_tokens; }
 };
 
 TokenLogprob DecodeLogprob(const internal::v1::Logprob& from) {
@@ -98,6 +98,11 @@ class LocalDriver {
     return absl::OkStatus();
   }
 
+  bool AnyPrompt() const {
+    return std::any_of(progress_.begin(), progress_.end(),
+                       [](const Progress& p) { return p.prefilling(); });
+  }
+
   bool AllPlanned() const {
     return std::all_of(progress_.begin(), progress_.end(),
                        [](const Progress& p) { return p.done(); });
@@ -109,8 +114,10 @@ class LocalDriver {
     int room = group_.settings().max_num_batched_tokens;
     SentPlan sent;
     std::vector<Progress*> drawing;
+    const bool only_prompts = options_.prefill_first && AnyPrompt();
     for (Progress& p : progress_) {
-      if (p.slot % micro_batches_ != micro_batch || p.done() || room == 0)
+      if (p.slot % micro_batches_ != micro_batch || p.done() || room == 0 ||
+          (only_prompts && !p.prefilling()))
         continue;
       internal::v1::Chunk* chunk = plan.add_chunks();
       if (AddWork(p, &room, chunk)) drawing.push_back(&p);

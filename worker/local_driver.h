@@ -35,6 +35,8 @@ struct LocalOutput {
 struct LocalDriverOptions {
   int chunk_tokens = 256;   // of one prompt in one plan
   int plans_in_flight = 0;  // 0: one more than micro-batches
+  // No sequence decodes before all prompts are done.
+  bool prefill_first = false;
   // Called when a token of requests[index] has been drawn.
   std::function<void(size_t index)> on_token;
 };
