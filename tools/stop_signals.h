@@ -14,8 +14,9 @@ class StopSignals {
  public:
   StopSignals();
 
-  // Listens until the thread is destroyed: declare it after what `on_stop` uses.
-  // From then on no signal does anything, and the process is about to end.
+  // Listens until the thread is destroyed: declare it after what `on_stop`
+  // uses. From then on no signal does anything, and the process is about to
+  // end.
   [[nodiscard]] std::jthread OnStop(std::function<void()> on_stop) const;
 };
 
