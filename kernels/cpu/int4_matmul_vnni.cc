@@ -36,8 +36,8 @@ namespace {
 
 // How far ahead of a use weights are asked for: into the second-level cache,
 // then into the first.
-constexpr int kFarBytes = 8192;
-constexpr int kNearBytes = 1024;
+constexpr int kFarBytes = 16384;
+constexpr int kNearBytes = 4096;
 
 // In every 16 bytes, eight digits in kDigitOrder become the low digits of k 0
 // to 7, then the high ones.
