@@ -18,6 +18,7 @@
 #include "kernels/cpu/cpu_row_kernels.h"
 #include "kernels/cpu/dense_matmul.h"
 #include "kernels/cpu/int4_matmul.h"
+#include "kernels/exact_sum.h"
 
 namespace quatrain {
 namespace {
