@@ -1,11 +1,10 @@
 #include "coordinator/public_server.h"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/host_name.h"
 #include "base/logging.h"
 #include "base/status_macros.h"
 #include "coordinator/reflection_option.h"
@@ -67,11 +66,7 @@ absl::Status CheckReflection(const PublicServerOptions& options) {
                    ", accepted only a host of the loopback"));
 }
 
-std::string GroupName(int port) {
-  char host[256] = "";
-  gethostname(host, sizeof(host) - 1);
-  return absl::StrCat(host, ":", port);
-}
+std::string GroupName(int port) { return absl::StrCat(HostName(), ":", port); }
 
 void WarnAboutDefaults(const ServedModel& model) {
   if (!model.use_generation_defaults) return;

@@ -1,12 +1,12 @@
 #include <unistd.h>
 
-#include <climits>
 #include <memory>
 #include <stop_token>
 #include <string>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/host_name.h"
 #include "base/logging.h"
 #include "tools/command.h"
 #include "tools/stop_signals.h"
@@ -21,12 +21,6 @@ struct Flags {
   bool no_shared_memory = false;
   bool child = false;  // of `serve`, which says itself how the group ended
 };
-
-std::string HostName() {
-  char name[HOST_NAME_MAX + 1] = {};
-  gethostname(name, HOST_NAME_MAX);
-  return name;
-}
 
 int Run(Flags flags) {
   const StopSignals signals;

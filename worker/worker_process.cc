@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/host_name.h"
 #include "base/version.h"
 #include "model/model.h"
 #include "spdlog/spdlog.h"
@@ -68,9 +69,7 @@ internal::v1::Hello MakeHello(const WorkerOptions& options, const Model& model,
   hello.set_build_id(kBuildId);
   hello.set_protocol_revision(kProtocolRevision);
   hello.set_model_digest(DigestText(model.digest));
-  char host[256] = "";
-  gethostname(host, sizeof(host) - 1);
-  hello.set_host(host);
+  hello.set_host(HostName());
   hello.set_pid(getpid());
   AddDevices(options, devices, &hello);
   return hello;
