@@ -208,52 +208,53 @@ class Formation {
 
   absl::StatusOr<std::unique_ptr<StageLink>> MakeLinkFrom(int peer) {
     if (seat_.IsLocal(peer)) return MakeMemoryLink(peer, seat_.rank, peer);
-    return std::make_unique<ProcessStageLink>(ResidualReceiver(peer), fault_);
+    return std::make_unique<ProcessStageLink>(ReceiverOf(Residuals(), peer),
+                                              fault_);
   }
 
   absl::StatusOr<std::unique_ptr<StageLink>> MakeLinkTo(int peer) {
     if (seat_.IsLocal(peer)) return MakeMemoryLink(seat_.rank, peer, peer);
-    return std::make_unique<ProcessStageLink>(ResidualSender(peer), fault_);
+    return std::make_unique<ProcessStageLink>(SenderOf(Residuals(), peer),
+                                              fault_);
   }
 
-  // A link blocks rather than spins: another stage computes for long.
-  SharedWait LinkWait() const {
-    return {kStageLink, options_.stage_timeout, /*spin=*/false, fault_};
+  // What messages between processes are for, and both ways that they can go.
+  struct Purpose {
+    SharedWait wait;
+    std::shared_ptr<GlooContext> context;  // null: all peers share memory
+    SharedMessageArea (SharedAreas::*area)(std::shared_ptr<SharedMemory>) const;
+    size_t max_bytes;
+  };
+  // Both block rather than spin: another stage computes for long.
+  Purpose Residuals() const {
+    return {{kStageLink, options_.stage_timeout, /*spin=*/false, fault_},
+            link_context_,
+            &SharedAreas::Residual,
+            SizesOf(options_).residual};
   }
-  SharedWait IdWait() const {
-    return {kIdChannel, kForEver, /*spin=*/false, fault_};
+  Purpose Ids() const {
+    return {{kIdChannel, kForEver, /*spin=*/false, fault_},
+            id_context_,
+            &SharedAreas::Ids,
+            SizesOf(options_).ids};
   }
 
-  std::unique_ptr<MessageSender> ResidualSender(int peer) const {
+  std::unique_ptr<MessageSender> SenderOf(const Purpose& purpose,
+                                          int peer) const {
     if (!memory_.Shares(peer))
-      return std::make_unique<GlooMessageSender>(link_context_, peer);
+      return std::make_unique<GlooMessageSender>(purpose.context, peer);
     return std::make_unique<SharedMessageSender>(
-        LinkWait(), peer, AreasOf(peer).Residual(memory_.of(peer)));
+        purpose.wait, peer, (AreasOf(peer).*purpose.area)(memory_.of(peer)));
   }
 
-  std::unique_ptr<MessageReceiver> ResidualReceiver(int peer) const {
+  std::unique_ptr<MessageReceiver> ReceiverOf(const Purpose& purpose,
+                                              int peer) const {
     if (!memory_.Shares(peer))
-      return std::make_unique<GlooMessageReceiver>(link_context_, peer,
-                                                   SizesOf(options_).residual);
+      return std::make_unique<GlooMessageReceiver>(purpose.context, peer,
+                                                   purpose.max_bytes);
     return std::make_unique<SharedMessageReceiver>(
-        LinkWait(), peer, memory_.of(peer),
-        AreasOf(seat_.rank).Residual(memory_.of(seat_.rank)));
-  }
-
-  std::unique_ptr<MessageSender> IdSenderEnd(int peer) const {
-    if (!memory_.Shares(peer))
-      return std::make_unique<GlooMessageSender>(id_context_, peer);
-    return std::make_unique<SharedMessageSender>(
-        IdWait(), peer, AreasOf(peer).Ids(memory_.of(peer)));
-  }
-
-  std::unique_ptr<MessageReceiver> IdReceiverEnd(int peer) const {
-    if (!memory_.Shares(peer))
-      return std::make_unique<GlooMessageReceiver>(id_context_, peer,
-                                                   SizesOf(options_).ids);
-    return std::make_unique<SharedMessageReceiver>(
-        IdWait(), peer, memory_.of(peer),
-        AreasOf(seat_.rank).Ids(memory_.of(seat_.rank)));
+        purpose.wait, peer, memory_.of(peer),
+        (AreasOf(seat_.rank).*purpose.area)(memory_.of(seat_.rank)));
   }
 
   absl::StatusOr<std::unique_ptr<StageLink>> MakeMemoryLink(int from, int to,
@@ -279,7 +280,7 @@ class Formation {
       RETURN_IF_ERROR(AddIdReceivers(&parts));
     } else if (!seat_.IsLocal(parts.sampling_rank)) {
       parts.receiver = std::make_unique<IdReceiver>(
-          IdReceiverEnd(parts.sampling_rank), options_.max_num_seqs,
+          ReceiverOf(Ids(), parts.sampling_rank), options_.max_num_seqs,
           parts.inbox, fault_);
     }
     return std::make_unique<RankIdChannel>(std::move(parts), fault_);
@@ -294,7 +295,7 @@ class Formation {
         parts->local.push_back(std::move(queue));
       } else {
         parts->remote.push_back(std::make_unique<IdSender>(
-            IdSenderEnd(rank), options_.max_num_seqs, fault_));
+            SenderOf(Ids(), rank), options_.max_num_seqs, fault_));
       }
     }
     return absl::OkStatus();

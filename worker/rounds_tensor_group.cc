@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/cache_line.h"
 #include "base/check.h"
 
 namespace quatrain {
@@ -29,7 +30,7 @@ void AddTo(std::span<T> sum, const std::byte* part) {
 }  // namespace
 
 size_t RoundsTensorGroup::PieceBytes(int64_t max_message) {
-  return std::clamp((max_message + 63) / 64 * 64, kMinPiece, kMaxPiece);
+  return std::clamp(WholeLines(max_message), kMinPiece, kMaxPiece);
 }
 
 RoundsTensorGroup::RoundsTensorGroup(std::unique_ptr<Rounds> rounds,
@@ -55,8 +56,8 @@ void RoundsTensorGroup::AllReduce(std::span<T> inout) {
 }
 
 bool RoundsTensorGroup::ShowAll(size_t bytes) {
-  return rounds_->Exchange(
-      std::vector<Rounds::Range>(size(), Rounds::Range{0, bytes}));
+  to_.assign(size(), {0, bytes});
+  return rounds_->Exchange(to_);
 }
 
 template <typename T>
@@ -76,13 +77,13 @@ bool RoundsTensorGroup::ReduceSliced(std::span<T> part) {
     const size_t begin = std::min(part.size(), step * r);
     return part.subspan(begin, std::min(step, part.size() - begin));
   };
-  std::vector<Rounds::Range> to;
+  to_.clear();
   for (int r = 0; r < size(); ++r) {
     const size_t begin = slice(r).data() - part.data();
-    to.push_back({begin * sizeof(T), slice(r).size_bytes()});
+    to_.push_back({begin * sizeof(T), slice(r).size_bytes()});
   }
   std::memcpy(rounds_->outbox(), part.data(), part.size_bytes());
-  if (!rounds_->Exchange(to)) return false;
+  if (!rounds_->Exchange(to_)) return false;
   const std::span<T> mine = slice(rank());
   for (int r = 0; r < size(); ++r) {
     if (r != rank()) AddTo(mine, rounds_->Received(r));

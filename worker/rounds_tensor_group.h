@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "kernels/tensor_group.h"
 #include "worker/rounds.h"
@@ -45,6 +46,7 @@ class RoundsTensorGroup final : public TensorGroup {
 
   const std::unique_ptr<Rounds> rounds_;
   const size_t piece_;
+  std::vector<Rounds::Range> to_;  // of the round in the making
   // After a failed round the outbox is left alone: a peer may still read what
   // the round before showed.
   bool ok_ = true;

@@ -4,20 +4,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <climits>
 #include <ctime>
 
-#include "base/pause_core.h"
+#include "worker/spin_until.h"
 
 namespace quatrain {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// Longer than a decode step's imbalance between ranks mostly is, shorter than
-// what a blocked thread costs twice.
-constexpr auto kSpin = std::chrono::microseconds(50);
 
 // How often a blocked thread asks whether to go on. Mostly it is woken to ask;
 // of a process that was killed nobody says so.
@@ -45,11 +38,8 @@ void SharedCounter::Block(uint32_t seen) {
 }
 
 bool SharedCounter::Await(uint32_t target, bool spin,
-                          const std::function<bool()>& go_on) {
-  const Clock::time_point spin_end = Clock::now() + kSpin;
-  while (spin && !Reached(target) && Clock::now() < spin_end) {
-    for (int i = 0; i < 32 && !Reached(target); ++i) PauseCore();
-  }
+                          absl::FunctionRef<bool()> go_on) {
+  if (spin) SpinUntil([&] { return Reached(target); });
   while (true) {
     const uint32_t seen = value();
     if (static_cast<int32_t>(seen - target) >= 0) return true;

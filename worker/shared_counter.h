@@ -2,7 +2,8 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
+
+#include "absl/functional/function_ref.h"
 
 namespace quatrain {
 
@@ -24,7 +25,7 @@ class SharedCounter {
 
   // Waits until Reached(target): true. Asks `go_on` from time to time, and ends
   // when that says no. `spin`: some microseconds before it blocks.
-  bool Await(uint32_t target, bool spin, const std::function<bool()>& go_on);
+  bool Await(uint32_t target, bool spin, absl::FunctionRef<bool()> go_on);
 
  private:
   void Block(uint32_t seen);

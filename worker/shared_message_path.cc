@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include "base/cache_line.h"
 #include "base/check.h"
 
 namespace quatrain {
@@ -13,14 +14,9 @@ struct SharedMessageArea::Header {
   std::atomic<uint32_t> sender_left{0}, receiver_left{0};
 };
 
-namespace {
-
-size_t RoundUp(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
-}  // namespace
-
 int64_t SharedMessageArea::Bytes(size_t max_bytes) {
-  return static_cast<int64_t>(RoundUp(sizeof(Header)) + 2 * RoundUp(max_bytes));
+  return static_cast<int64_t>(WholeLines(sizeof(Header)) +
+                              2 * WholeLines(max_bytes));
 }
 
 SharedMessageArea::Header* SharedMessageArea::header() const {
@@ -29,8 +25,8 @@ SharedMessageArea::Header* SharedMessageArea::header() const {
 }
 
 std::byte* SharedMessageArea::message(int slot) const {
-  return memory->bytes().data() + offset + RoundUp(sizeof(Header)) +
-         slot * RoundUp(max_bytes);
+  return memory->bytes().data() + offset + WholeLines(sizeof(Header)) +
+         slot * WholeLines(max_bytes);
 }
 
 void SharedMessageArea::Prepare() const {
@@ -38,58 +34,58 @@ void SharedMessageArea::Prepare() const {
   new (memory->bytes().data() + offset) Header;
 }
 
-SharedMessageSender::SharedMessageSender(SharedWait wait, int peer,
-                                         SharedMessageArea area)
+SharedMessageEnd::SharedMessageEnd(SharedWait wait, int peer,
+                                   std::shared_ptr<SharedMemory> peer_memory,
+                                   SharedMessageArea area,
+                                   std::atomic<uint32_t>* my_left,
+                                   const std::atomic<uint32_t>* peer_left)
     : wait_(std::move(wait)),
       area_(std::move(area)),
-      peer_{peer, area_.memory, &area_.header()->receiver_left, &closed_},
+      my_left_(my_left),
+      peer_{peer, std::move(peer_memory), peer_left, &closed_},
       hook_(wait_.fault, [this] { Close(); }) {}
 
-bool SharedMessageSender::Send(std::span<const std::byte> message) {
-  CHECK_LE(message.size(), area_.max_bytes);
-  if (closed_ || !AwaitPeer(wait_, peer_, &area_.header()->taken,
-                            num_sent_ - 1 /* of what goes before the last */)) {
-    return false;
-  }
-  std::memcpy(area_.message(num_sent_ % 2), message.data(), message.size());
-  ++num_sent_;
-  area_.header()->sent.Advance();
-  return true;
+bool SharedMessageEnd::Await(SharedCounter* counter, uint32_t target) {
+  return !closed_ && AwaitPeer(wait_, peer_, counter, target);
 }
 
-void SharedMessageSender::Close() {
+void SharedMessageEnd::Close() {
   closed_ = true;
-  area_.header()->sender_left.store(1);
+  my_left_->store(1);
   area_.header()->sent.Wake();
   area_.header()->taken.Wake();
+}
+
+SharedMessageSender::SharedMessageSender(SharedWait wait, int peer,
+                                         SharedMessageArea area)
+    : end_(std::move(wait), peer, area.memory, area,
+           &area.header()->sender_left, &area.header()->receiver_left) {}
+
+bool SharedMessageSender::Send(std::span<const std::byte> message) {
+  const SharedMessageArea& area = end_.area();
+  CHECK_LE(message.size(), area.max_bytes);
+  // What was sent before the last has been taken.
+  if (!end_.Await(&area.header()->taken, num_sent_ - 1)) return false;
+  std::memcpy(area.message(num_sent_ % 2), message.data(), message.size());
+  ++num_sent_;
+  area.header()->sent.Advance();
+  return true;
 }
 
 SharedMessageReceiver::SharedMessageReceiver(
     SharedWait wait, int peer, std::shared_ptr<SharedMemory> peer_memory,
     SharedMessageArea area)
-    : wait_(std::move(wait)),
-      area_(std::move(area)),
-      peer_{peer, std::move(peer_memory), &area_.header()->sender_left,
-            &closed_},
-      hook_(wait_.fault, [this] { Close(); }) {}
+    : end_(std::move(wait), peer, std::move(peer_memory), area,
+           &area.header()->receiver_left, &area.header()->sender_left) {}
 
 bool SharedMessageReceiver::Receive(std::span<std::byte> message) {
-  CHECK_LE(message.size(), area_.max_bytes);
-  if (closed_ ||
-      !AwaitPeer(wait_, peer_, &area_.header()->sent, num_received_ + 1)) {
-    return false;
-  }
-  std::memcpy(message.data(), area_.message(num_received_ % 2), message.size());
+  const SharedMessageArea& area = end_.area();
+  CHECK_LE(message.size(), area.max_bytes);
+  if (!end_.Await(&area.header()->sent, num_received_ + 1)) return false;
+  std::memcpy(message.data(), area.message(num_received_ % 2), message.size());
   ++num_received_;
-  area_.header()->taken.Advance();
+  area.header()->taken.Advance();
   return true;
-}
-
-void SharedMessageReceiver::Close() {
-  closed_ = true;
-  area_.header()->receiver_left.store(1);
-  area_.header()->sent.Wake();
-  area_.header()->taken.Wake();
 }
 
 }  // namespace quatrain

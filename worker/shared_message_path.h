@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -25,41 +26,57 @@ struct SharedMessageArea {
   std::byte* message(int slot) const;
 };
 
-class SharedMessageSender final : public MessageSender {
+// What both ends of such a path do: wait for the other, and leave.
+class SharedMessageEnd {
  public:
-  SharedMessageSender(SharedWait wait, int peer, SharedMessageArea area);
-  ~SharedMessageSender() override { Close(); }
+  // `peer_memory` is any that the peer made: it tells whether that lives.
+  // `my_left` and `peer_left` lie in the area.
+  SharedMessageEnd(SharedWait wait, int peer,
+                   std::shared_ptr<SharedMemory> peer_memory,
+                   SharedMessageArea area, std::atomic<uint32_t>* my_left,
+                   const std::atomic<uint32_t>* peer_left);
+  ~SharedMessageEnd() { Close(); }
 
-  bool Send(std::span<const std::byte> message) override;
-  void Close() override;
+  // False after a fault, or once this end is closed.
+  bool Await(SharedCounter* counter, uint32_t target);
+  void Close();
+
+  const SharedMessageArea& area() const { return area_; }
 
  private:
   const SharedWait wait_;
   const SharedMessageArea area_;
+  std::atomic<uint32_t>* const my_left_;
   std::atomic<bool> closed_{false};
   const SharedPeer peer_;
-  uint32_t num_sent_ = 0;
   const FaultHook hook_;  // closes
+};
+
+class SharedMessageSender final : public MessageSender {
+ public:
+  SharedMessageSender(SharedWait wait, int peer, SharedMessageArea area);
+
+  bool Send(std::span<const std::byte> message) override;
+  void Close() override { end_.Close(); }
+
+ private:
+  SharedMessageEnd end_;
+  uint32_t num_sent_ = 0;
 };
 
 class SharedMessageReceiver final : public MessageReceiver {
  public:
-  // `peer_memory` is any that the sender made: it tells whether that lives.
+  // `peer_memory` as above.
   SharedMessageReceiver(SharedWait wait, int peer,
                         std::shared_ptr<SharedMemory> peer_memory,
                         SharedMessageArea area);
-  ~SharedMessageReceiver() override { Close(); }
 
   bool Receive(std::span<std::byte> message) override;
-  void Close() override;
+  void Close() override { end_.Close(); }
 
  private:
-  const SharedWait wait_;
-  const SharedMessageArea area_;
-  std::atomic<bool> closed_{false};
-  const SharedPeer peer_;
+  SharedMessageEnd end_;
   uint32_t num_received_ = 0;
-  const FaultHook hook_;  // closes
 };
 
 }  // namespace quatrain

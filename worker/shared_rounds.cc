@@ -4,14 +4,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/cache_line.h"
 #include "base/check.h"
 
 namespace quatrain {
 namespace {
 
-size_t RoundUp(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
-size_t OffsetBytes(int size) { return RoundUp(2 * size * sizeof(uint64_t)); }
+size_t OffsetBytes(int size) { return WholeLines(2 * size * sizeof(uint64_t)); }
 
 std::byte* Begin(const SharedRounds::Area& area) {
   return area.memory->bytes().data() + area.offset;
@@ -20,7 +19,7 @@ std::byte* Begin(const SharedRounds::Area& area) {
 }  // namespace
 
 int64_t SharedRounds::AreaBytes(int size, size_t piece) {
-  return static_cast<int64_t>(RoundUp(sizeof(Header)) + OffsetBytes(size) +
+  return static_cast<int64_t>(WholeLines(sizeof(Header)) + OffsetBytes(size) +
                               2 * size * piece);
 }
 
@@ -34,7 +33,7 @@ SharedRounds::SharedRounds(SharedWait wait, int rank, int first_rank,
       seats_(SeatsOf(first_rank, piece, areas)),
       received_(areas.size()),
       hook_(wait_.fault, [this] { Leave(); }) {
-  CHECK_EQ(RoundUp(piece), piece) << "not in whole cache lines";
+  CHECK_EQ(WholeLines(piece), piece) << "not in whole cache lines";
 }
 
 std::vector<SharedRounds::Seat> SharedRounds::SeatsOf(
@@ -47,7 +46,7 @@ std::vector<SharedRounds::Seat> SharedRounds::SeatsOf(
     auto* header = std::launder(reinterpret_cast<Header*>(Begin(area)));
     seats.push_back({{first_rank + r, area.memory, &header->left},
                      header,
-                     Begin(area) + RoundUp(sizeof(Header))});
+                     Begin(area) + WholeLines(sizeof(Header))});
   }
   return seats;
 }

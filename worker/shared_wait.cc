@@ -10,15 +10,17 @@ using Clock = std::chrono::steady_clock;
 // Why not to wait any longer, else OK.
 absl::Status Reason(const SharedWait& wait, const SharedPeer& peer,
                     Clock::time_point deadline) {
-  const std::string who = absl::StrCat(wait.name, ": rank ", peer.rank);
+  const auto who = [&] {
+    return absl::StrCat(wait.name, ": rank ", peer.rank);
+  };
   if (peer.left->load() != 0)
-    return absl::UnavailableError(absl::StrCat(who, " has left it"));
+    return absl::UnavailableError(absl::StrCat(who(), " has left it"));
   if (peer.memory->OwnerIsGone())
     return absl::UnavailableError(
-        absl::StrCat(who, " is lost: its process has ended"));
+        absl::StrCat(who(), " is lost: its process has ended"));
   if (Clock::now() >= deadline)
     return absl::DeadlineExceededError(absl::StrCat(
-        who, " did not answer within ", wait.timeout.count(), " ms"));
+        who(), " did not answer within ", wait.timeout.count(), " ms"));
   return absl::OkStatus();
 }
 

@@ -8,16 +8,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "base/pause_core.h"
+#include "worker/spin_until.h"
 
 namespace quatrain {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Longer than a decode step's imbalance between ranks mostly is, shorter than
-// what a blocked thread costs twice.
-constexpr auto kSpin = std::chrono::microseconds(50);
 
 // Slices begin at cache lines of 64-bit numbers, so that ranks do not share
 // one.
@@ -38,10 +34,7 @@ bool ThreadGroupState::Arrive(int rank, Clock::time_point deadline, bool spin) {
     MutexLock lock(&mutex_);
     changed_.SignalAll();
   }
-  const Clock::time_point spin_end = Clock::now() + kSpin;
-  while (spin && !Done(target) && Clock::now() < spin_end) {
-    for (int i = 0; i < 32 && !Done(target); ++i) PauseCore();
-  }
+  if (spin) SpinUntil([&] { return Done(target); });
   if (!Done(target)) {
     num_blocked_.fetch_add(1);
     MutexLock lock(&mutex_);

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 
+#include "base/cache_line.h"
 #include "base/check.h"
 
 namespace quatrain {
 namespace {
-
-int64_t RoundUp(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // A task of one thread: a tile of K and of V, the rows' two states, one tile's
 // output.
@@ -20,24 +19,24 @@ constexpr int64_t kPartialBytes = 4 << 20;
 }  // namespace
 
 int64_t DigitBytes(const BlockList& list) {
-  return RoundUp(list.num_digits * int64_t{2});
+  return WholeLines(list.num_digits * int64_t{2});
 }
 
 int64_t DigitRowBytes(const BlockList& list) {
   const int64_t bytes =
-      DigitBytes(list) + RoundUp(list.num_blocks() * int64_t{8});
+      DigitBytes(list) + WholeLines(list.num_blocks() * int64_t{8});
   return bytes % 4096 == 0 ? bytes + 64 : bytes;
 }
 
 ScratchShape::ScratchShape(int max_tokens, int max_width, int threads)
     : chunk_rows(std::clamp(max_tokens, 1, kChunkRows)), width(max_width) {
-  const int64_t rows = RoundUp(int64_t{4} * chunk_rows * max_width);
+  const int64_t rows = WholeLines(int64_t{4} * chunk_rows * max_width);
   // Twice what blocks of usual lengths need; or one row of the worst, blocks
   // of one value each.
   const int64_t w = max_width;
   const int64_t digit_bytes =
-      std::max(chunk_rows * RoundUp(4 * w + 256), RoundUp(24 * w + 256));
-  attention_bytes = RoundUp(kAttentionBytes);
+      std::max(chunk_rows * WholeLines(4 * w + 256), WholeLines(24 * w + 256));
+  attention_bytes = WholeLines(kAttentionBytes);
   partial_bytes = threads > 1 ? kPartialBytes : 0;
   gate_up = normed + rows;
   digits = gate_up + rows;
