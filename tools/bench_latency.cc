@@ -12,7 +12,7 @@
 #include "kernels/device_memory.h"
 #include "tools/bench_latency_table.h"
 #include "tools/command.h"
-#include "tools/group_flags.h"
+#include "tools/local_flags.h"
 #include "tools/memory_read.h"
 #include "worker/local_driver.h"
 #include "worker/local_group.h"
@@ -28,9 +28,7 @@ struct Flags {
   int output_len = 64;
   int num_iters = 3;
   int max_num_batched_tokens = 512;
-  LayoutFlags layout;
-  std::string isa, kv_cache_dtype = "auto", activations = "exact";
-  int threads = 0;
+  LocalFlags local;
   std::string output = "md";
 };
 
@@ -73,19 +71,14 @@ absl::Status CheckLengths(const Flags& flags, const ModelConfig& config) {
 
 absl::StatusOr<std::unique_ptr<LocalGroup>> StartGroup(const Flags& flags,
                                                        int num_layers) {
-  EngineSettings settings;
-  ASSIGN_OR_RETURN(settings.layout, MakeLayout(flags.layout, num_layers));
-  settings.isa = flags.isa;
-  settings.threads = flags.threads;
+  ASSIGN_OR_RETURN(EngineSettings settings,
+                   MakeLocalSettings(flags.local, num_layers));
   settings.max_num_seqs = *std::ranges::max_element(flags.batch_sizes);
   settings.max_model_len = LongestSequence(flags);
   settings.max_num_batched_tokens =
       std::max(flags.max_num_batched_tokens, settings.max_num_seqs);
   settings.num_micro_batches = settings.layout.pp_size();
   settings.plans_in_flight = settings.num_micro_batches + 1;
-  ParseActivations(flags.activations, &settings.activations);  // CLI checked
-  if (flags.kv_cache_dtype == "f32") settings.kv_dtype = DType::kF32;
-  if (flags.kv_cache_dtype == "bf16") settings.kv_dtype = DType::kBF16;
   return LocalGroup::Start(flags.model, settings);
 }
 
@@ -229,16 +222,7 @@ RunCommand AddBenchLatency(CLI::App& app) {
   app.add_option("--max-num-batched-tokens", f->max_num_batched_tokens,
                  "tokens of one step")
       ->check(CLI::Range(1, 32768));
-  app.add_option("--tp,--tensor-parallel-size", f->layout.tp);
-  app.add_option("--pp,--pipeline-parallel-size", f->layout.pp);
-  app.add_option("--layers", f->layout.layers);
-  app.add_option("--tp-shares", f->layout.tp_shares);
-  app.add_option("--isa", f->isa, "force an instruction set");
-  app.add_option("--kv-cache-dtype", f->kv_cache_dtype)
-      ->check(CLI::IsMember({"auto", "f16", "bf16", "f32"}));
-  app.add_option("--activations", f->activations)
-      ->check(CLI::IsMember({"exact", "int8"}));
-  app.add_option("--threads", f->threads, "of each rank; 0: one per core");
+  AddLocalFlags(app, {"exact", "int8"}, &f->local);
   app.add_option("-o,--output", f->output, "md, csv or json; default md")
       ->check(CLI::IsMember({"md", "csv", "json"}));
   return [f] { return Run(*f); };

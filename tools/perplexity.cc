@@ -10,6 +10,7 @@
 #include "base/status_macros.h"
 #include "model/tokenizer/tokenizer.h"
 #include "tools/command.h"
+#include "tools/local_flags.h"
 #include "tools/text_file.h"
 #include "worker/local_driver.h"
 #include "worker/local_group.h"
@@ -22,12 +23,7 @@ struct Flags {
   std::string file;
   int window = 0;  // 0 = the context
   int max_windows = 0;
-  LayoutFlags layout;
-  std::string backend = "cpu";
-  std::string isa;
-  std::string activations = "exact";
-  std::string kv_cache_dtype = "auto";
-  int threads = 0;
+  LocalFlags local;
   bool per_window = false;
 };
 
@@ -45,17 +41,10 @@ absl::StatusOr<std::vector<int32_t>> ReadTokens(const Flags& flags,
 absl::StatusOr<std::unique_ptr<LocalGroup>> StartGroup(const Flags& flags,
                                                        int num_layers,
                                                        int window) {
-  EngineSettings settings;
-  ASSIGN_OR_RETURN(settings.layout, MakeLayout(flags.layout, num_layers));
-  settings.backend = flags.backend;
-  settings.isa = flags.isa;
-  settings.threads = flags.threads;
-  settings.ranks_on_host = settings.layout.num_ranks();
+  ASSIGN_OR_RETURN(EngineSettings settings,
+                   MakeLocalSettings(flags.local, num_layers));
   settings.max_num_seqs = 1;
   settings.max_model_len = window;
-  ParseActivations(flags.activations, &settings.activations);  // CLI checked
-  if (flags.kv_cache_dtype == "f32") settings.kv_dtype = DType::kF32;
-  if (flags.kv_cache_dtype == "bf16") settings.kv_dtype = DType::kBF16;
   return LocalGroup::Start(flags.model, settings);
 }
 
@@ -130,20 +119,9 @@ RunCommand AddPerplexity(CLI::App& app) {
   app.add_option("--max-windows", f->max_windows, "0: all of the file");
   app.add_flag("--per-window", f->per_window,
                "print the mean negative log-likelihood of every window");
-  app.add_option("--tp,--tensor-parallel-size", f->layout.tp);
-  app.add_option("--pp,--pipeline-parallel-size", f->layout.pp);
-  app.add_option("--layers", f->layout.layers,
-                 "layers of each stage: '0-39;40-79'");
-  app.add_option("--tp-shares", f->layout.tp_shares,
-                 "weights of a stage's ranks: '3,2,1;1,1'");
-  app.add_option("--backend", f->backend)
+  app.add_option("--backend", f->local.backend)
       ->check(CLI::IsMember({"cpu", "reference"}));
-  app.add_option("--isa", f->isa);
-  app.add_option("--activations", f->activations)
-      ->check(CLI::IsMember({"exact", "int8", "f32"}));
-  app.add_option("--kv-cache-dtype", f->kv_cache_dtype)
-      ->check(CLI::IsMember({"auto", "f16", "bf16", "f32"}));
-  app.add_option("--threads", f->threads, "of each rank");
+  AddLocalFlags(app, {"exact", "int8", "f32"}, &f->local);
   return [f] { return Run(*f); };
 }
 
