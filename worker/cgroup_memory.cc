@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "worker/stat_file.h"
+
 namespace quatrain {
 namespace {
 
@@ -24,21 +26,11 @@ int64_t ReadNumber(const std::filesystem::path& path) {
   return file >> number ? number : -1;
 }
 
-// The value of line "key 123"; 0 without one.
-int64_t ReadStat(const std::filesystem::path& path, const std::string& key) {
-  std::ifstream file(path);
-  std::string word;
-  int64_t value;
-  while (file >> word >> value)
-    if (word == key) return value;
-  return 0;
-}
-
 int64_t FreeBytesOf(const std::filesystem::path& group) {
   const int64_t limit = ReadNumber(group / "memory.max");
   const int64_t used = ReadNumber(group / "memory.current");
   if (limit < 0 || used < 0) return kNoCgroupLimit;
-  const int64_t cache = ReadStat(group / "memory.stat", "inactive_file");
+  const int64_t cache = NumberAfter(group / "memory.stat", "inactive_file");
   return std::max<int64_t>(0, limit - used + cache);
 }
 
