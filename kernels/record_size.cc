@@ -29,8 +29,8 @@ int64_t KvLayerBytes(int num_blocks, int block_size, int num_kv_heads,
          SizeOf(dtype);
 }
 
-int64_t ScratchBytes(int max_tokens, int max_width, int threads) {
-  return ScratchShape(max_tokens, max_width, threads).total_bytes;
+int64_t ScratchBytes(int max_tokens, const LinearWidths& widths, int threads) {
+  return ScratchShape(max_tokens, widths, threads).total_bytes;
 }
 
 int64_t ReferenceScratchBytes(const ReferenceShape& shape) {

@@ -12,6 +12,12 @@ namespace quatrain {
 // the budget, so that the plan is exact. The reference backend has the same KV
 // size and a scratch of its own; its weights take twice the memory.
 
+// The widest of a rank's linears, in elements.
+struct LinearWidths {
+  int input = 0;
+  int gate_up = 0;  // output of a gate_up linear
+};
+
 // One int4 part: `rows` outputs over blocks ending at block_ends.
 int64_t Int4RecordBytes(int rows, std::span<const int> block_ends,
                         DType scale_dtype);
@@ -24,9 +30,8 @@ int64_t KvLayerBytes(int num_blocks, int block_size, int num_kv_heads,
                      int head_dim, DType dtype);
 
 // The scratch memory that a backend holds, for steps of at most max_tokens
-// tokens. max_width: the widest input of a linear or output of a gate_up linear
-// of this rank, in elements; threads: of the backend's pool.
-int64_t ScratchBytes(int max_tokens, int max_width, int threads);
+// tokens; threads: of the backend's pool.
+int64_t ScratchBytes(int max_tokens, const LinearWidths& widths, int threads);
 
 // The same for the reference backend: what its largest operation holds.
 struct ReferenceShape {

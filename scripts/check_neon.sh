@@ -19,7 +19,8 @@ done
 sources="tests/kernels/isa_digest.cc base/check.cc kernels/math.cc
   kernels/cpu/activations_hwy.cc kernels/cpu/attention_hwy.cc
   kernels/cpu/dense_matmul_hwy.cc kernels/cpu/int4_matmul_hwy.cc
-  kernels/cpu/int4_matmul_vnni.cc kernels/cpu/int4_record.cc
+  kernels/cpu/int4_matmul_vnni.cc kernels/cpu/int4_panel.cc
+  kernels/cpu/int4_record.cc
   kernels/cpu/row_kernels_hwy.cc kernels/cpu/scratch.cc"
 flags="-std=c++20 -O2 -ffp-contract=off -Wall -Wextra -Werror
   -Wno-missing-field-initializers -I."

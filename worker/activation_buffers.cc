@@ -47,6 +47,11 @@ int ActivationShape::max_width() const {
   return std::max({hidden_size + 1, qkv, attention, 2 * intermediate, logits});
 }
 
+LinearWidths ActivationShape::widths() const {
+  return {.input = std::max({hidden_size, attention, intermediate}),
+          .gate_up = 2 * intermediate};
+}
+
 int64_t ActivationShape::bytes() const {
   return MatrixBytes(max_tokens, hidden_size, DType::kF32) +
          MatrixBytes(max_tokens, qkv, DType::kF32) +

@@ -5,6 +5,7 @@
 #include "absl/status/statusor.h"
 #include "base/matrix_view.h"
 #include "kernels/device_memory.h"
+#include "kernels/record_size.h"
 #include "model/model_config.h"
 #include "model/shard_plan.h"
 
@@ -27,6 +28,7 @@ struct ActivationShape {
   static ActivationShape Of(const ModelConfig& config, const RankShard& shard,
                             int max_tokens);
   int max_width() const;  // widest input or output of a linear
+  LinearWidths widths() const;
   int64_t bytes() const;  // as AllocateActivationBuffers does
 };
 

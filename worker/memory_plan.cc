@@ -89,7 +89,7 @@ int64_t BackendBytes(const ModelConfig& config, const ShardSources& sources,
                                   .max_width = shape.max_width(),
                                   .max_context = settings.max_model_len,
                                   .head_dim = config.head_dim});
-  return ScratchBytes(tokens, shape.max_width(), threads) +
+  return ScratchBytes(tokens, shape.widths(), threads) +
          PackBytes(sources, threads);
 }
 

@@ -5,8 +5,8 @@
 #include "kernels/cpu/isa.h"
 
 // Body of a function (Isa isa) that returns `name` of that instruction set's
-// namespace: QUATRAIN_CHOOSE_TARGET(kTable). For HWY_ONCE sections. VNNI only
-// adds a product to AVX-512; whoever has a faster one for it asks first.
+// namespace: QUATRAIN_CHOOSE_TARGET(kTable). For HWY_ONCE sections. VNNI and
+// AMX only add products to AVX-512; whoever has a faster one asks first.
 #define QUATRAIN_CHOOSE_TARGET(name)                           \
   switch (isa) {                                               \
     QUATRAIN_CASE_AVX2_(name)                                  \
@@ -30,6 +30,8 @@
 #define QUATRAIN_CASE_AVX3_(name) \
   case Isa::kAvx512:              \
   case Isa::kAvx512Vnni:          \
+  case Isa::kAmx:                 \
+  case Isa::kAmxEmulated:         \
     return N_AVX3::name;
 #else
 #define QUATRAIN_CASE_AVX3_(name)

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/cpu_linear.h"
 #include "kernels/cpu/cpu_row_kernels.h"
@@ -30,13 +31,15 @@ class CpuBackend : public Backend {
         projector_(isa, options.activations == Activations::kInt8, &pool_),
         row_kernels_(isa, &pool_),
         slots_(options.num_slots, options.max_blocks, options.block_size),
-        shape_(ShapeFor(0)) {}
+        shape_(ShapeFor({})) {}
 
   std::string Description() const override {
-    return absl::StrCat("cpu, ", Name(isa_), ", ", options_.threads,
-                        options_.threads == 1 ? " thread" : " threads",
-                        ", weights T16 int4",
-                        DescriptionOf(options_.activations));
+    const std::string& failure = Amx().failure;
+    return absl::StrCat(
+        "cpu, ", Name(isa_), ", ", options_.threads,
+        options_.threads == 1 ? " thread" : " threads", ", weights T16 int4",
+        DescriptionOf(options_.activations),
+        failure.empty() ? "" : absl::StrCat(", AMX not used: ", failure));
   }
   DeviceMemory& memory() override { return memory_; }
 
@@ -71,12 +74,12 @@ class CpuBackend : public Backend {
 
   absl::Status Finish(uint64_t) override { return absl::OkStatus(); }
 
-  // Makes the scratch memory large enough for linears of this width.
-  absl::Status Widen(int width);
+  // Makes the scratch memory large enough for linears of these widths.
+  absl::Status Widen(const LinearWidths& widths);
 
  private:
-  ScratchShape ShapeFor(int width) const {
-    return ScratchShape(options_.max_tokens, width, options_.threads);
+  ScratchShape ShapeFor(const LinearWidths& widths) const {
+    return ScratchShape(options_.max_tokens, widths, options_.threads);
   }
 
   const BackendOptions options_;
@@ -91,11 +94,14 @@ class CpuBackend : public Backend {
   DeviceBuffer scratch_;
 };
 
-absl::Status CpuBackend::Widen(int width) {
-  if (scratch_.data() != nullptr && width <= shape_.width)
+absl::Status CpuBackend::Widen(const LinearWidths& widths) {
+  const LinearWidths old = shape_.widths;
+  if (scratch_.data() != nullptr && widths.input <= old.input &&
+      widths.gate_up <= old.gate_up)
     return absl::OkStatus();
   scratch_ = DeviceBuffer();  // never two at a time
-  shape_ = ShapeFor(width);
+  shape_ = ShapeFor({.input = std::max(widths.input, old.input),
+                     .gate_up = std::max(widths.gate_up, old.gate_up)});
   ASSIGN_OR_RETURN(scratch_, memory_.Allocate(shape_.total_bytes, "runtime"));
   return absl::OkStatus();
 }
@@ -106,7 +112,7 @@ absl::StatusOr<std::unique_ptr<Linear>> CpuBackend::PackLinear(
                    PackCpuLinear(logical, role, memory_, pool_));
   if (role != LinearRole::kEmbed) {
     const int outputs = role == LinearRole::kGateUp ? linear->num_rows : 0;
-    RETURN_IF_ERROR(Widen(std::max(linear->num_cols, outputs)));
+    RETURN_IF_ERROR(Widen({.input = linear->num_cols, .gate_up = outputs}));
   }
   CHECK(role != LinearRole::kGateUp || linear->num_rows % 2 == 0)
       << "gate and up have " << linear->num_rows << " rows together";
@@ -153,7 +159,7 @@ void CpuBackend::Project(MatrixView x, const Norm* norm, const Linear& linear,
 void CpuBackend::Attend(MatrixView qkv, const AttentionSpec& spec,
                         const StepView& step, const KvLayer& kv,
                         MatrixView out) {
-  CHECK(Widen(0).ok());
+  CHECK(Widen({}).ok());
   CpuAttend(qkv, spec, step, kv, isa_, pool_, shape_, scratch_.data(), out);
 }
 

@@ -11,6 +11,11 @@ namespace quatrain {
 // Rows of activations that one call multiplies, at most.
 inline constexpr int kRowGroup = 8;
 
+// How far ahead of a use weights are asked for: into the second-level cache,
+// then into the first.
+inline constexpr int kFarBytes = 16384;
+inline constexpr int kNearBytes = 4096;
+
 // The activations of some rows as integers (docs/numerics.md), in the order
 // that the kernels read. All arrays are row-major, `*_stride` in elements.
 struct DigitRows {

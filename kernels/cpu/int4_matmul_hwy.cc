@@ -66,10 +66,8 @@ HWY_INLINE void AddBlock(const std::byte* words, const BlockSpan& block,
   const VI32 mask = hn::Set(di, 0x000f000f);
   for (int g = 0; g < block.groups; ++g) {
     const std::byte* line = words + g * kVectorBytes;
-    if constexpr (kRows == 1) {  // few rows wait for memory, more compute
-      __builtin_prefetch(line + 8192, 0, 2);
-      __builtin_prefetch(line + 1024, 0, 3);
-    }
+    __builtin_prefetch(line + kFarBytes, 0, 2);
+    __builtin_prefetch(line + kNearBytes, 0, 3);
     for (int v = 0; v < kV; ++v) {
       const auto* lanes = reinterpret_cast<const int32_t*>(line) + v * kLanes;
       const VI32 w = hn::LoadU(di, lanes);
@@ -181,7 +179,8 @@ namespace quatrain {
 
 const Int4Kernels& Int4KernelsFor(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::kAvx512Vnni) return Int4KernelsVnni();
+  if (isa == Isa::kAvx512Vnni || isa == Isa::kAmx || isa == Isa::kAmxEmulated)
+    return Int4KernelsVnni();
 #endif
   QUATRAIN_CHOOSE_TARGET(GetInt4Kernels());
 }

@@ -34,11 +34,6 @@
 namespace quatrain {
 namespace {
 
-// How far ahead of a use weights are asked for: into the second-level cache,
-// then into the first.
-constexpr int kFarBytes = 16384;
-constexpr int kNearBytes = 4096;
-
 // In every 16 bytes, eight digits in kDigitOrder become the low digits of k 0
 // to 7, then the high ones.
 QUATRAIN_VNNI void Arrange(int16_t* digits, int num_digits) {
@@ -82,10 +77,8 @@ QUATRAIN_VNNI_INLINE void AddBlock(const std::byte* words,
   const int16_t* digits = x.digits + block.first_digit;
   for (int g = 0; g < block.groups; ++g, digits += kGroupK) {
     const std::byte* line = words + g * kVectorBytes;
-    if constexpr (kRows <= 4) {  // few rows wait for memory, more compute
-      __builtin_prefetch(line + kFarBytes, 0, 2);
-      __builtin_prefetch(line + kNearBytes, 0, 3);
-    }
+    __builtin_prefetch(line + kFarBytes, 0, 2);
+    __builtin_prefetch(line + kNearBytes, 0, 3);
     const __m512i w = _mm512_loadu_si512(line);
     const __m512i first = _mm512_and_si512(w, mask);
     const __m512i second = _mm512_and_si512(_mm512_srli_epi32(w, 4), mask);

@@ -29,6 +29,7 @@ inline constexpr int kVectorBytes = 64;  // 16 lanes of 32 bits
 inline constexpr int kBlocksPerHeader = 4;
 inline constexpr int kHeaderLanes = kBlocksPerHeader * kTileRows;
 inline constexpr int kGroupK = 8;  // k in a word
+inline constexpr int kStepK = 64;  // k of a matrix tile (int4_panel.h)
 
 // The order in which digits stand in memory, within 8: pairs as the words have
 // them under the mask, shifted right by 0, 8, 4 and 12.
@@ -41,6 +42,9 @@ struct BlockSpan {
   int begin = 0, end = 0;  // of k
   int groups = 0;          // of 8 k
   int first_digit = 0;     // in the padded row of digits
+  int first_step = 0;      // of 64 k, counted from the first block
+
+  int steps() const { return (end - begin + kStepK - 1) / kStepK; }
 };
 
 inline int64_t HeaderBytes(DType scale_dtype) {
@@ -59,8 +63,12 @@ struct BlockList {
 
   std::vector<BlockSpan> blocks;
   int num_digits = 0;  // of a padded row
+  int num_steps = 0;
 
   int num_blocks() const { return static_cast<int>(blocks.size()); }
+  // In the bytes of a tile: where the header of block b's four is, and b.
+  int64_t HeaderOffset(int b, DType scale_dtype) const;
+  int64_t WordsOffset(int b, DType scale_dtype) const;
   int64_t TileBytes(DType scale_dtype) const;
 };
 

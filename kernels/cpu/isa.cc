@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "hwy/targets.h"
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/hwy_targets.h"
 
 namespace quatrain {
@@ -15,10 +16,9 @@ struct Candidate {
 
 // The best last.
 constexpr Candidate kCandidates[] = {
-    {Isa::kNeon, HWY_NEON},
-    {Isa::kAvx2, HWY_AVX2},
-    {Isa::kAvx512, HWY_AVX3},
-    {Isa::kAvx512Vnni, HWY_AVX3},
+    {Isa::kAmxEmulated, HWY_AVX3}, {Isa::kNeon, HWY_NEON},
+    {Isa::kAvx2, HWY_AVX2},        {Isa::kAvx512, HWY_AVX3},
+    {Isa::kAvx512Vnni, HWY_AVX3},  {Isa::kAmx, HWY_AVX3},
 };
 
 // Highway 1.0.3 does not know AVX-512 VNNI by itself.
@@ -34,7 +34,15 @@ bool Usable(const Candidate& candidate) {
   const int64_t targets =
       static_cast<int64_t>(hwy::SupportedTargets()) & HWY_TARGETS;
   if ((targets & candidate.target) == 0) return false;
-  return candidate.isa != Isa::kAvx512Vnni || HasVnni();
+  switch (candidate.isa) {
+    case Isa::kAvx512Vnni:
+    case Isa::kAmxEmulated:
+      return HasVnni();
+    case Isa::kAmx:
+      return HasVnni() && Amx().works;
+    default:
+      return true;
+  }
 }
 
 }  // namespace

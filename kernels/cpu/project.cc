@@ -14,6 +14,17 @@ bool IsPartial(LinearRole role) {
   return role == LinearRole::kO || role == LinearRole::kDown;
 }
 
+// Rows of digits one after the other from `base`.
+DigitRows DigitRowsAt(const BlockList& list, std::byte* base) {
+  const int64_t row_bytes = DigitRowBytes(list);
+  std::byte* tail = base + DigitBytes(list);
+  return {.digits = reinterpret_cast<int16_t*>(base),
+          .digit_stride = row_bytes / 2,
+          .scales = reinterpret_cast<float*>(tail),
+          .sums = reinterpret_cast<int32_t*>(tail) + list.num_blocks(),
+          .block_stride = row_bytes / 4};
+}
+
 }  // namespace
 
 // Some rows on their way through one linear. Rows count from 0 in the chunk.
@@ -26,6 +37,8 @@ struct Projector::Chunk {
   const ScratchShape& shape;
   std::byte* scratch;
   MatrixView out;  // of the chunk
+  RowPlan plan;
+  int num_digits;
 
   std::vector<const float*> x;  // after the norm
   std::vector<uint8_t> check;   // the row may have contributions of 2^23
@@ -33,22 +46,27 @@ struct Projector::Chunk {
 
   float* normed(int r) const {
     return reinterpret_cast<float*>(scratch + shape.normed) +
-           int64_t{r} * shape.width;
+           int64_t{r} * shape.widths.input;
   }
   float* gate_up(int r) const {
     return reinterpret_cast<float*>(scratch + shape.gate_up) +
-           int64_t{r} * shape.width;
+           int64_t{r} * shape.widths.gate_up;
   }
   uint8_t& mark(int thread, int r) { return marks[thread * num_rows + r]; }
   DigitRows Digits(const BlockList& list) const {
-    const int64_t row_bytes = DigitRowBytes(list);
+    return DigitRowsAt(list, scratch + shape.digits);
+  }
+  PanelRows Panels(const BlockList& list) const {
     std::byte* base = scratch + shape.digits;
-    std::byte* tail = base + DigitBytes(list);
-    return {.digits = reinterpret_cast<int16_t*>(base),
-            .digit_stride = row_bytes / 2,
-            .scales = reinterpret_cast<float*>(tail),
-            .sums = reinterpret_cast<int32_t*>(tail) + list.num_blocks(),
-            .block_stride = row_bytes / 4};
+    return {.digits = base,
+            .scales = reinterpret_cast<float*>(
+                base + PanelDigitBytes(list, num_rows, num_digits)),
+            .rows = num_rows,
+            .num_digits = num_digits};
+  }
+  // A thread's own memory; attention never runs meanwhile.
+  std::byte* ThreadScratch(int thread) const {
+    return scratch + shape.attention + thread * shape.attention_bytes;
   }
   // Where the f32 outputs of row r go.
   float* Outputs(int r) const {
@@ -68,17 +86,16 @@ void Projector::Run(int num_rows, const std::function<const float*(int)>& row,
                   0, row_bytes);
     return;
   }
-  int rows_at_once = shape.chunk_rows;
-  for (const BlockList& list : linear.lists)
-    rows_at_once = std::min(rows_at_once, shape.RowsOf(list));
   const int lists = static_cast<int>(linear.lists.size());
-  for (int first = 0; first < num_rows; first += rows_at_once) {
-    const int count = std::min(rows_at_once, num_rows - first);
+  int count = 0;
+  for (int first = 0; first < num_rows; first += count) {
+    const RowPlan plan = Plan(linear, shape, num_rows - first, &count);
     MatrixView part = out;
     part.data = out.row<std::byte>(0) +
                 int64_t{first} * out.row_stride * SizeOf(out.dtype);
     part.rows = count;
-    Chunk chunk{linear, norm, row, first, count, shape, scratch, part};
+    Chunk chunk{linear, norm,    row,  first, count,
+                shape,  scratch, part, plan,  num_digits_};
     chunk.x.resize(count);
     chunk.check.resize(count);
     chunk.marks.resize((pool_.threads() + 1) * count);
@@ -90,14 +107,31 @@ void Projector::Run(int num_rows, const std::function<const float*(int)>& row,
   }
 }
 
-void Projector::Prepare(Chunk& chunk, int list) const {
-  pool_.ParallelFor(chunk.num_rows, [&](int64_t begin, int64_t end, int) {
-    for (int64_t r = begin; r < end; ++r)
-      PrepareRow(chunk, list, static_cast<int>(r));
-  });
+RowPlan Projector::Plan(const CpuLinear& linear, const ScratchShape& shape,
+                        int rows, int* count) const {
+  const int unit_rows = UnitRows(num_digits_);
+  int in_passes = rows, in_panels = rows;
+  for (const BlockList& list : linear.lists) {
+    in_passes = std::min(in_passes, shape.RowsOf(list));
+    in_panels = std::min(in_panels, shape.PanelRowsOf(list, num_digits_));
+  }
+  RowPlan plan = PlanRows(
+      costs_, std::min(rows, std::max(in_passes, in_panels)), unit_rows);
+  plan.by_panel = plan.by_panel && in_panels >= std::min(rows, unit_rows) &&
+                  linear.max_scale < kPanelScaleLimit;
+  *count = plan.by_panel ? in_panels : in_passes;
+  return plan;
 }
 
-void Projector::PrepareRow(Chunk& chunk, int list, int r) const {
+void Projector::Prepare(Chunk& chunk, int list) const {
+  pool_.ParallelFor(chunk.num_rows,
+                    [&](int64_t begin, int64_t end, int thread) {
+                      for (int64_t r = begin; r < end; ++r)
+                        PrepareRow(chunk, list, static_cast<int>(r), thread);
+                    });
+}
+
+void Projector::PrepareRow(Chunk& chunk, int list, int r, int thread) const {
   const CpuLinear& linear = chunk.linear;
   if (list == 0) {
     chunk.x[r] = chunk.row(chunk.first_row + r);
@@ -108,12 +142,17 @@ void Projector::PrepareRow(Chunk& chunk, int list, int r) const {
     }
   }
   const BlockList& blocks = linear.lists[list];
-  const DigitRows d = chunk.Digits(blocks).From(r);
+  const DigitRows d = chunk.plan.by_panel
+                          ? DigitRowsAt(blocks, chunk.ThreadScratch(thread))
+                          : chunk.Digits(blocks).From(r);
   auto* digits = const_cast<int16_t*>(d.digits);
   const RowRange range = activations_.digits(
-      chunk.x[r], blocks, one_digit_ ? kMaxOneDigit : kMaxDigits, digits,
+      chunk.x[r], blocks, num_digits_ == 1 ? kMaxOneDigit : kMaxDigits, digits,
       const_cast<float*>(d.scales), const_cast<int32_t*>(d.sums));
-  if (int4_.arrange != nullptr) int4_.arrange(digits, blocks.num_digits);
+  if (chunk.plan.by_panel)
+    panels_->arrange(blocks, digits, d.scales, r, chunk.Panels(blocks));
+  else if (int4_.arrange != nullptr)
+    int4_.arrange(digits, blocks.num_digits);
   chunk.check[r] = !(range.max_abs * linear.max_scale < kNoCheckBelow);
   if (!range.finite) chunk.mark(pool_.threads(), r) = 1;
 }
@@ -124,28 +163,54 @@ void Projector::MultiplyTiles(Chunk& chunk, int list, int thread) const {
   for (const CpuPart& part : chunk.linear.parts) {
     if (part.list != list) continue;
     const auto [begin, end] = pool_.Share(part.num_tiles(), thread);
+    if (chunk.plan.by_panel && part.is_int4) {
+      for (int64_t tile = begin; tile < end; tile += kPanelTiles)
+        MultiplyPanel(
+            chunk, part, tile,
+            static_cast<int>(std::min<int64_t>(kPanelTiles, end - tile)),
+            thread);
+      continue;
+    }
     for (int64_t tile = begin; tile < end; ++tile)
       MultiplyTile(chunk, part, tile, thread);
   }
 }
 
+void Projector::MultiplyPanel(Chunk& chunk, const CpuPart& part, int64_t tile,
+                              int num_tiles, int thread) const {
+  const PanelRows x = chunk.Panels(chunk.linear.lists[part.list]);
+  const bool any = std::any_of(chunk.check.begin(), chunk.check.end(),
+                               [](uint8_t check) { return check != 0; });
+  const int64_t* sums = panels_->multiply[num_digits_ - 1][any](
+      {.tiles = part.tile(tile),
+       .tile_bytes = part.tile_bytes,
+       .num_tiles = num_tiles,
+       .scale_dtype = part.scale_dtype,
+       .list = chunk.linear.lists[part.list],
+       .x = x,
+       .workspace = chunk.ThreadScratch(thread),
+       .marks = &chunk.mark(thread, 0)});
+  const int unit_rows = UnitRows(num_digits_);
+  for (int r = 0; r < chunk.num_rows; r += unit_rows)
+    for (int t = 0; t < num_tiles; ++t, sums += unit_rows * kTileRows)
+      StoreSums(chunk, part, tile + t, r,
+                std::min(unit_rows, chunk.num_rows - r), sums);
+}
+
 void Projector::MultiplyTile(Chunk& chunk, const CpuPart& part, int64_t tile,
                              int thread) const {
-  const CpuLinear& linear = chunk.linear;
-  const BlockList& blocks = linear.lists[part.list];
+  const BlockList& blocks = chunk.linear.lists[part.list];
   const DigitRows digits = chunk.Digits(blocks);
-  const int first_output = static_cast<int>(tile) * kTileRows;
-  const int outputs = std::min(kTileRows, part.rows - first_output);
-  const int column = part.first_row + first_output;
   alignas(64) int64_t sums[kRowGroup * kTileRows];
-  for (int r = 0; r < chunk.num_rows; r += kRowGroup) {
-    const int count = std::min(kRowGroup, chunk.num_rows - r);
+  const int per_pass = chunk.plan.rows_per_pass;
+  for (int r = 0; r < chunk.num_rows; r += per_pass) {
+    const int count = std::min(per_pass, chunk.num_rows - r);
     uint32_t marks = 0;
     if (part.is_int4) {
       const uint8_t* check = chunk.check.data() + r;
       const bool any =
           std::any_of(check, check + count, [](uint8_t c) { return c != 0; });
-      const auto& tiles = one_digit_ ? int4_.one_digit : int4_.tile;
+      const auto& tiles = num_digits_ == 1 ? int4_.one_digit : int4_.tile;
       marks = tiles[count - 1][any]({part.tile(tile), part.scale_dtype}, blocks,
                                     digits.From(r), sums);
     } else {
@@ -155,18 +220,28 @@ void Projector::MultiplyTile(Chunk& chunk, const CpuPart& part, int64_t tile,
       marks = dense_.Of(part.dense_dtype)[count - 1](part.tile(tile), blocks,
                                                      chunk.x[r], stride, sums);
     }
-    for (int i = 0; i < count; ++i) {
+    for (int i = 0; i < count; ++i)
       if (marks >> i & 1) chunk.mark(thread, r + i) = 1;
-      const int64_t* from = sums + i * kTileRows;
-      if (IsPartial(linear.role)) {
-        std::copy_n(from, outputs, chunk.out.row<int64_t>(r + i) + column);
-        continue;
-      }
-      float* to = chunk.Outputs(r + i) + column;
-      for (int n = 0; n < outputs; ++n) to[n] = FromFixed(from[n]);
-      if (linear.bias.empty()) continue;
-      for (int n = 0; n < outputs; ++n) to[n] = to[n] + linear.bias[column + n];
+    StoreSums(chunk, part, tile, r, count, sums);
+  }
+}
+
+// sums: [count, 16] of one tile.
+void Projector::StoreSums(Chunk& chunk, const CpuPart& part, int64_t tile,
+                          int row, int count, const int64_t* sums) const {
+  const CpuLinear& linear = chunk.linear;
+  const int first_output = static_cast<int>(tile) * kTileRows;
+  const int outputs = std::min(kTileRows, part.rows - first_output);
+  const int column = part.first_row + first_output;
+  for (int i = 0; i < count; ++i, sums += kTileRows) {
+    if (IsPartial(linear.role)) {
+      std::copy_n(sums, outputs, chunk.out.row<int64_t>(row + i) + column);
+      continue;
     }
+    float* to = chunk.Outputs(row + i) + column;
+    for (int n = 0; n < outputs; ++n) to[n] = FromFixed(sums[n]);
+    if (linear.bias.empty()) continue;
+    for (int n = 0; n < outputs; ++n) to[n] = to[n] + linear.bias[column + n];
   }
 }
 

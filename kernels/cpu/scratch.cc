@@ -4,6 +4,7 @@
 
 #include "base/cache_line.h"
 #include "base/check.h"
+#include "kernels/cpu/int4_panel.h"
 
 namespace quatrain {
 namespace {
@@ -28,18 +29,21 @@ int64_t DigitRowBytes(const BlockList& list) {
   return bytes % 4096 == 0 ? bytes + 64 : bytes;
 }
 
-ScratchShape::ScratchShape(int max_tokens, int max_width, int threads)
-    : chunk_rows(std::clamp(max_tokens, 1, kChunkRows)), width(max_width) {
-  const int64_t rows = WholeLines(int64_t{4} * chunk_rows * max_width);
+ScratchShape::ScratchShape(int max_tokens, const LinearWidths& widths,
+                           int threads)
+    : widths(widths), chunk_rows(std::clamp(max_tokens, 1, kChunkRows)) {
   // Twice what blocks of usual lengths need; or one row of the worst, blocks
   // of one value each.
-  const int64_t w = max_width;
+  const int64_t w = widths.input;
   const int64_t digit_bytes =
       std::max(chunk_rows * WholeLines(4 * w + 256), WholeLines(24 * w + 256));
-  attention_bytes = WholeLines(kAttentionBytes);
+  const int64_t unit = UnitRows(1);
+  const int padded_rows = (chunk_rows + unit - 1) / unit * unit;
+  attention_bytes = std::max(WholeLines(kAttentionBytes),
+                             PanelWorkspace(nullptr, padded_rows).bytes);
   partial_bytes = threads > 1 ? kPartialBytes : 0;
-  gate_up = normed + rows;
-  digits = gate_up + rows;
+  gate_up = normed + WholeLines(4 * chunk_rows * w);
+  digits = gate_up + WholeLines(int64_t{4} * chunk_rows * widths.gate_up);
   attention = digits + digit_bytes;
   partials = attention + threads * attention_bytes;
   total_bytes = partials + partial_bytes;
@@ -48,7 +52,17 @@ ScratchShape::ScratchShape(int max_tokens, int max_width, int threads)
 int ScratchShape::RowsOf(const BlockList& list) const {
   const int64_t rows = (attention - digits) / DigitRowBytes(list);
   CHECK_GE(rows, 1) << "the digits of a row of " << list.num_digits;
-  return static_cast<int>(std::min<int64_t>(rows, chunk_rows));
+  return static_cast<int>(
+      std::min<int64_t>(rows, std::min(chunk_rows, kPassRows)));
+}
+
+int ScratchShape::PanelRowsOf(const BlockList& list, int num_digits) const {
+  if (DigitRowBytes(list) > attention_bytes) return 0;  // of one row, first
+  const int unit = UnitRows(num_digits);
+  int rows = chunk_rows;
+  while (rows > 0 && PanelRowBytes(list, rows, num_digits) > attention - digits)
+    rows = (rows - 1) / unit * unit;
+  return rows;
 }
 
 }  // namespace quatrain

@@ -4,12 +4,15 @@
 #include <cstdint>
 
 #include "kernels/cpu/int4_record.h"
+#include "kernels/record_size.h"
 
 namespace quatrain {
 
 // Rows of activations that are prepared together: enough to read weights
-// seldom, few enough for their digits to stay in the second-level cache.
-inline constexpr int kChunkRows = 64;
+// seldom. Without matrix tiles fewer, so that their digits stay in the
+// second-level cache.
+inline constexpr int kChunkRows = 128;
+inline constexpr int kPassRows = 64;
 
 // Query rows that attend together, and the largest head.
 inline constexpr int kAttentionRows = 32;
@@ -17,17 +20,20 @@ inline constexpr int kMaxHeadDim = 512;
 
 // How one allocation is divided: byte offsets, all multiples of 64.
 struct ScratchShape {
-  ScratchShape(int max_tokens, int max_width, int threads);
+  ScratchShape(int max_tokens, const LinearWidths& widths, int threads);
 
-  // How many rows of `list` fit the digits, at least 1, at most kChunkRows.
+  // How many rows of `list` fit the digits, at least 1, at most kPassRows.
   int RowsOf(const BlockList& list) const;
+  // The same in the order of PanelRows, at most kChunkRows; may be 0.
+  int PanelRowsOf(const BlockList& list, int num_digits) const;
 
+  LinearWidths widths;
   int chunk_rows = 0;
-  int width = 0;
-  int64_t normed = 0;     // f32 [chunk_rows, width]
-  int64_t gate_up = 0;    // f32 [chunk_rows, width]
-  int64_t digits = 0;     // rows of DigitRowBytes()
-  int64_t attention = 0;  // per thread attention_bytes
+  int64_t normed = 0;     // f32 [chunk_rows, widths.input]
+  int64_t gate_up = 0;    // f32 [chunk_rows, widths.gate_up]
+  int64_t digits = 0;     // rows of DigitRowBytes(), or PanelRowBytes() of all
+  int64_t attention = 0;  // per thread attention_bytes; in a product the
+                          // thread's PanelWorkspace
   int64_t partials = 0;   // of long sequences that several threads share
   int64_t attention_bytes = 0;
   int64_t partial_bytes = 0;

@@ -343,7 +343,8 @@ TEST(CpuProjectTest, AllocatesExactlyWhatRecordSizeSays) {
   auto used = backend->memory().used_bytes_by_tag();
   EXPECT_EQ(used["weights"], Int4RecordBytes(33, ends, DType::kF16) +
                                  DenseRecordBytes(20, cols, DType::kF16));
-  EXPECT_EQ(used["runtime"], ScratchBytes(options.max_tokens, cols, 2));
+  EXPECT_EQ(used["runtime"],
+            ScratchBytes(options.max_tokens, {.input = cols}, 2));
 }
 
 TEST(CpuProjectTest, ReportsTheReadersErrorAndTheBudget) {

@@ -174,7 +174,7 @@ void DigestAttention(Isa isa, DType dtype, int dim) {
     kernels.rotate(k.data(), half, cos.data(), sin.data());
     kernels.store(kv, table[j / 16] * 16 + j % 16, k.data(), v.data());
   }
-  const ScratchShape shape(1, 0, 1);
+  const ScratchShape shape(1, {}, 1);
   std::vector<std::byte> scratch(shape.attention_bytes + 64);
   AttentionTask task;
   task.kv = &kv;
