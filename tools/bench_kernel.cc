@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <random>
-#include <span>
 #include <thread>
 
 #include "absl/status/status.h"
@@ -14,17 +12,14 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/cpu_linear.h"
 #include "kernels/cpu/thread_pool.h"
-#include "kernels/record_size.h"
+#include "tools/bench_weights.h"
 #include "tools/memory_read.h"
 
 namespace quatrain {
 namespace {
 
-constexpr int64_t kTotalBytes = int64_t{1} << 30;  // rotated over
 constexpr double kSecondsPerLine = 0.8;
-constexpr int kGroup = 128;
 
 struct Shape {
   std::string name;
@@ -50,81 +45,6 @@ absl::StatusOr<Shape> ParseShape(const std::string& text) {
       "\", expected qkv, o, up, down or INPUTSxOUTPUTS, such as 4096x11008"));
 }
 
-// Random weights, from a pool so that packing does not wait for them.
-class RandomReader : public WeightReader {
- public:
-  explicit RandomReader(const Shape& shape)
-      : cols_(shape.inputs), blocks_((cols_ + kGroup - 1) / kGroup) {
-    std::mt19937 engine(1);
-    for (uint8_t& q : pool_) q = engine() & 15;
-  }
-  absl::Status ReadInt4(int begin, int end, uint8_t* q, uint8_t* z,
-                        float* s) const override {
-    for (int row = begin; row < end; ++row, q += cols_) {
-      for (int k = 0; k < cols_; k += 4096)
-        std::memcpy(q + k, pool_.data() + row * 61 % 4096,
-                    std::min(4096, cols_ - k));
-    }
-    std::fill_n(z, (end - begin) * blocks_, uint8_t{8});
-    std::fill_n(s, (end - begin) * blocks_, 0x1p-7f);
-    return absl::OkStatus();
-  }
-  absl::Status ReadDense(int, int, void*) const override {
-    return absl::InternalError("not dense");
-  }
-
- private:
-  const int cols_, blocks_;
-  std::vector<uint8_t> pool_ = std::vector<uint8_t>(8192);
-};
-
-std::vector<int> BlockEnds(int cols) {
-  std::vector<int> ends;
-  for (int k = kGroup; k < cols; k += kGroup) ends.push_back(k);
-  ends.push_back(cols);
-  return ends;
-}
-
-// Copies of one linear, enough to outgrow the caches.
-struct Copies {
-  std::vector<std::unique_ptr<Linear>> linears;
-  int64_t bytes_each = 0;
-};
-
-absl::StatusOr<Copies> MakeCopies(const Shape& shape, Backend& backend) {
-  const RandomReader reader(shape);
-  const std::vector<int> ends = BlockEnds(shape.inputs);
-  const LogicalLinear logical{.cols = shape.inputs,
-                              .parts = {{.rows = shape.outputs,
-                                         .is_int4 = true,
-                                         .scale_dtype = DType::kF16,
-                                         .block_ends = ends,
-                                         .reader = &reader}}};
-  Copies copies{.bytes_each =
-                    Int4RecordBytes(shape.outputs, ends, DType::kF16)};
-  for (int64_t bytes = 0; bytes < kTotalBytes; bytes += copies.bytes_each) {
-    ASSIGN_OR_RETURN(auto linear,
-                     backend.PackLinear(logical, LinearRole::kQkv));
-    copies.linears.push_back(std::move(linear));
-  }
-  return copies;
-}
-
-double ReadBytesPerSecond(const Copies& copies, ThreadPool& pool) {
-  std::vector<ReadPiece> pieces;
-  for (const auto& linear : copies.linears) {
-    const CpuPart& part = static_cast<const CpuLinear&>(*linear).parts[0];
-    ReadPiece& piece = pieces.emplace_back();
-    for (int thread = 0; thread < pool.threads(); ++thread) {
-      // What it packed.
-      const auto [begin, end] = pool.Share(part.num_tiles(), thread);
-      piece.push_back({part.tile(begin),
-                       static_cast<size_t>((end - begin) * part.tile_bytes)});
-    }
-  }
-  return BestReadBytesPerSecond(pieces, pool, kSecondsPerLine);
-}
-
 struct Line {
   Shape shape;
   int rows = 0;
@@ -138,7 +58,7 @@ struct Line {
   }
 };
 
-double ProductSeconds(const Shape& shape, const Copies& copies, int rows,
+double ProductSeconds(const Shape& shape, const WeightCopies& copies, int rows,
                       Backend& backend) {
   std::mt19937 engine(2);
   std::normal_distribution<float> normal;
@@ -239,10 +159,11 @@ absl::Status Run(const BenchKernelOptions& options) {
   ThreadPool pool(threads, spin);
   std::vector<Line> lines;
   for (const Shape& shape : shapes) {
-    ASSIGN_OR_RETURN(const Copies copies, MakeCopies(shape, *backend));
+    ASSIGN_OR_RETURN(const WeightCopies copies,
+                     MakeInt4Copies(shape.inputs, shape.outputs, *backend));
     for (const int n : rows) {
       Line line{shape, n, 0, copies.bytes_each, 0};
-      line.read = ReadBytesPerSecond(copies, pool);
+      line.read = ReadBytesPerSecond(copies, pool, kSecondsPerLine);
       line.seconds = ProductSeconds(shape, copies, n, *backend);
       lines.push_back(line);
     }

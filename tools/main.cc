@@ -70,6 +70,9 @@ int Main(int argc, char** argv) {
                 AddBenchKernel, &chosen);
   AddSubcommand(*bench, "latency", "prefill and decode of a model, by length",
                 AddBenchLatency, &chosen);
+  AddSubcommand(*bench, "operations",
+                "time of the CPU's attention, head, norm and barrier",
+                AddBenchOperations, &chosen);
   AddSubcommand(app, "health", "asks a server's health service", AddHealth,
                 &chosen);
   AddSubcommand(app, "version", "of this build", AddVersion, &chosen);

@@ -17,6 +17,7 @@
 
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/cpu/attention_decode-inl.h"
 #include "kernels/cpu/attention_softmax-inl.h"
 #include "kernels/cpu/kv_pool-inl.h"
 
@@ -27,6 +28,9 @@ namespace HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
+
+// Up to so many rows of one token keys and values are not widened in memory.
+constexpr int kFewRows = 16;
 
 // Rows that share the loads of a tile of K.
 constexpr int kScoreRows = kTileVectors >= 8 ? 2 : 8 / kTileVectors;
@@ -167,6 +171,9 @@ void AttendTile(const AttentionTask& task, int tile, const Buffers& buffers,
     end = std::max(end, task.end_key[r]);
   }
   if (begin >= end) return;
+  if (task.num_rows <= kFewRows && CanDecode(task))
+    return DecodeTile<T>(task, tile, task.end_key[0], segment, buffers.segment,
+                         buffers.width);
   LoadTile<T>(task, tile, begin, end, buffers);
   const int dim = task.kv->head_dim;
   for (int r = 0; r < task.num_rows; r += kScoreRows) {
