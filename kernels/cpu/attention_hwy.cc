@@ -1,7 +1,7 @@
 // What:      attention of up to 32 query rows over one KV head of a paged pool;
 //            rotation; the write of K and V.
-// How:       a tile of 32 keys is widened once to f32 for all rows. Scores:
-//            keys across lanes, d ascending. Values: dims across lanes, keys
+// How:       tile by tile of 32 keys (attention_tile-inl.h). Scores: keys
+//            across lanes, d ascending. Values: dims across lanes, keys
 //            ascending. Tiles are merged into segments and segments into the
 //            row's total, ascending (docs/numerics.md, 5).
 // Compiled:  once per instruction set, by Highway.
@@ -17,8 +17,8 @@
 
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/cpu/attention_decode-inl.h"
 #include "kernels/cpu/attention_softmax-inl.h"
+#include "kernels/cpu/attention_tile-inl.h"
 #include "kernels/cpu/kv_pool-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -29,11 +29,9 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Up to so many rows of one token keys and values are not widened in memory.
+// Up to so many rows keys and values are widened in registers, on their way
+// into the products; more share what is widened in memory.
 constexpr int kFewRows = 16;
-
-// Rows that share the loads of a tile of K.
-constexpr int kScoreRows = kTileVectors >= 8 ? 2 : 8 / kTileVectors;
 
 int Padded(int head_dim) { return (head_dim + 15) / 16 * 16; }
 
@@ -70,99 +68,50 @@ struct Buffers {
   float* total;    // [kAttentionRows, width]
 };
 
-// Widens the keys of [tile, tile + 32), up to end_key, block by block. Lanes
-// past the end hold anything; nobody looks at them.
+// Widens the keys of [tile, tile + 32), up to end_key, block by block, and asks
+// for those of the next tile. Lanes past the end hold anything; nobody looks at
+// them.
 template <typename T>
-void LoadTile(const AttentionTask& task, int tile, int begin_key, int end_key,
-              const Buffers& buffers) {
+KeyTile<float> WidenTile(const AttentionTask& task, int tile, int begin_key,
+                         int end_key, const Buffers& buffers) {
   const KvLayer& kv = *task.kv;
   const int end = std::min(tile + kKeyTile, end_key);
   for (int j = std::max(tile, begin_key); j < end;) {
     const int offset = j % kv.block_size;
     const int run = std::min(kv.block_size - offset, tile + kKeyTile - j);
     const int64_t block = task.block_table[j / kv.block_size];
+    const int ahead = std::min(j + kKeyTile, end_key - 1) / kv.block_size;
+    const T* next_k = Plane<T>(kv, task.block_table[ahead], 0, task.kv_head);
+    const T* next_v = Plane<T>(kv, task.block_table[ahead], 1, task.kv_head);
     const T* k = Plane<T>(kv, block, 0, task.kv_head) + offset;
-    for (int d = 0; d < kv.head_dim; ++d)
+    for (int d = 0; d < kv.head_dim; ++d) {
+      Ask(next_k + int64_t{d} * kv.block_size);
       Widen(k + int64_t{d} * kv.block_size, run,
             buffers.keys + d * kKeyTile + (j - tile));
+    }
     const T* v = Plane<T>(kv, block, 1, task.kv_head) + offset * kv.head_dim;
-    for (int i = 0; i < std::min(run, end - j); ++i)
+    for (int i = 0; i < std::min(run, end - j); ++i) {
+      for (int d = 0; d < kv.head_dim; d += 64 / static_cast<int>(sizeof(T)))
+        Ask(next_v + int64_t{i} * kv.head_dim + d);
       Widen(v + int64_t{i} * kv.head_dim, kv.head_dim,
             buffers.values + (j - tile + i) * buffers.width);
+    }
     j += run;
   }
+  KeyTile<float> wide;
+  wide.key_stride = kKeyTile;
+  wide.value_stride = buffers.width;
+  for (int v = 0; v < kTileVectors; ++v) {
+    wide.keys[v] = buffers.keys + v * kLanes;
+    wide.values[v] = buffers.values + v * kLanes * buffers.width;
+  }
+  return wide;
 }
 
-// scores[r]: [32] of row r, before the scale.
-template <int kRows>
-HWY_INLINE void Scores(const float* keys, int head_dim, const float* const* q,
-                       float (*scores)[kKeyTile]) {
-  const F32 df;
-  VF32 sum[kRows][kTileVectors];
-  for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kTileVectors; ++v) sum[r][v] = hn::Zero(df);
-  for (int d = 0; d < head_dim; ++d) {
-    for (int v = 0; v < kTileVectors; ++v) {
-      const VF32 k = hn::Load(df, keys + d * kKeyTile + v * kLanes);
-      for (int r = 0; r < kRows; ++r)
-        sum[r][v] = hn::MulAdd(hn::Set(df, q[r][d]), k, sum[r][v]);
-    }
-  }
-  for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kTileVectors; ++v)
-      hn::Store(sum[r][v], df, scores[r] + v * kLanes);
-}
-
-// Sums p_j * v_j over keys [first, last) for kV vectors of dims, and merges
-// them into `out`.
-template <int kV>
-HWY_INLINE void AddValues(const float* values, int width, const float* p,
-                          int first, int last, const Weights* merge,
-                          float* out) {
-  const F32 df;
-  VF32 sum[kV];
-  for (int v = 0; v < kV; ++v) sum[v] = hn::Zero(df);
-  for (int j = first; j < last; ++j) {
-    const VF32 weight = hn::Set(df, p[j]);
-    const float* row = values + j * width;
-    for (int v = 0; v < kV; ++v)
-      sum[v] = hn::MulAdd(weight, hn::LoadU(df, row + v * kLanes), sum[v]);
-  }
-  for (int v = 0; v < kV; ++v) {
-    float* to = out + v * kLanes;
-    if (merge != nullptr)
-      sum[v] = hn::MulAdd(hn::LoadU(df, to), hn::Set(df, merge->earlier),
-                          hn::Mul(sum[v], hn::Set(df, merge->later)));
-    hn::StoreU(sum[v], df, to);
-  }
-}
-
-// One row's tile, merged into its segment.
-void AttendTileRow(float scale, int first, int last, const Buffers& buffers,
-                   float* scores, State& state, float* values) {
-  constexpr int kV = 8;
-  const State tile = Softmax(scale, first, last, scores);
-  Weights weights{};
-  const Weights* merge = nullptr;
-  if (state.any) {
-    weights = MergeNumbers(tile, state);
-    merge = &weights;
-  } else {
-    state = tile;
-  }
-  int d = 0;
-  for (; d + kV * kLanes <= buffers.width; d += kV * kLanes)
-    AddValues<kV>(buffers.values + d, buffers.width, scores, first, last, merge,
-                  values + d);
-  for (; d < buffers.width; d += kLanes)
-    AddValues<1>(buffers.values + d, buffers.width, scores, first, last, merge,
-                 values + d);
-}
-
-// All rows over one tile.
+// All rows over the tile from `tile` on.
 template <typename T>
-void AttendTile(const AttentionTask& task, int tile, const Buffers& buffers,
-                State* segment) {
+void AttendKeys(const AttentionTask& task, int tile, const Buffers& buffers,
+                State* states) {
   int begin = tile + kKeyTile, end = tile;
   for (int r = 0; r < task.num_rows; ++r) {
     if (task.begin_key[r] >= tile + kKeyTile || task.end_key[r] <= tile)
@@ -171,27 +120,18 @@ void AttendTile(const AttentionTask& task, int tile, const Buffers& buffers,
     end = std::max(end, task.end_key[r]);
   }
   if (begin >= end) return;
-  if (task.num_rows <= kFewRows && CanDecode(task))
-    return DecodeTile<T>(task, tile, task.end_key[0], segment, buffers.segment,
-                         buffers.width);
-  LoadTile<T>(task, tile, begin, end, buffers);
   const int dim = task.kv->head_dim;
-  for (int r = 0; r < task.num_rows; r += kScoreRows) {
-    alignas(64) float scores[kScoreRows][kKeyTile];
-    const int rows = std::min(kScoreRows, task.num_rows - r);
-    if (rows == kScoreRows)
-      Scores<kScoreRows>(buffers.keys, dim, task.q + r, scores);
-    else
-      for (int i = 0; i < rows; ++i)
-        Scores<1>(buffers.keys, dim, task.q + r + i, scores + i);
-    for (int i = 0; i < rows; ++i) {
-      const int first = std::max(task.begin_key[r + i], tile) - tile;
-      const int last = std::min(task.end_key[r + i] - tile, kKeyTile);
-      if (first >= last) continue;
-      AttendTileRow(task.scale, first, last, buffers, scores[i], segment[r + i],
-                    buffers.segment + (r + i) * buffers.width);
-    }
+  const bool whole_vectors =
+      task.kv->block_size % kLanes == 0 && dim % kLanes == 0;
+  if (task.num_rows <= kFewRows && whole_vectors) {
+    const int ahead = tile + kKeyTile < end ? tile + kKeyTile : tile;
+    const KeyTile<T> next = PoolTile<T>(task, ahead, begin, end);
+    return AttendTile<T>(task, tile, PoolTile<T>(task, tile, begin, end), &next,
+                         {states, buffers.segment, buffers.width, dim});
   }
+  AttendTile<float>(task, tile, WidenTile<T>(task, tile, begin, end, buffers),
+                    nullptr,
+                    {states, buffers.segment, buffers.width, buffers.width});
 }
 
 void WritePartial(const State& state, const float* values, int n, float* to) {
@@ -219,7 +159,7 @@ void Attend(const AttentionTask& task) {
     State segment[kAttentionRows];
     for (int tile = std::max(s, begin); tile < std::min(s + kKeySegment, end);
          tile += kKeyTile)
-      AttendTile<T>(task, tile, buffers, segment);
+      AttendKeys<T>(task, tile, buffers, segment);
     for (int r = 0; r < task.num_rows; ++r)
       MergeState(segment[r], buffers.segment + r * buffers.width, buffers.width,
                  total[r], buffers.total + r * buffers.width);

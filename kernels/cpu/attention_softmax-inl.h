@@ -68,21 +68,32 @@ HWY_INLINE State Softmax(float scale, int first, int last, float* scores) {
   return state;
 }
 
-HWY_INLINE float ExpOf(float x) {
-  const F32 df;
-  return hn::GetLane(HWY_NAMESPACE::Exp(df, hn::Set(df, x)));
-}
-
-// How the values of two states combine; updates the earlier one's numbers.
+// How the values of two states combine.
 struct Weights {
   float earlier, later;
 };
-HWY_INLINE Weights MergeNumbers(const State& later, State& state) {
-  const float max = state.max > later.max ? state.max : later.max;
-  const Weights w{ExpOf(state.max - max), ExpOf(later.max - max)};
-  state.sum = std::fma(state.sum, w.earlier, later.sum * w.later);
-  state.max = max;
-  return w;
+
+// For kRows states: updates the earlier one's numbers. The exponentials of all
+// of them share vectors.
+template <int kRows>
+HWY_INLINE void MergeNumbers(const State* later, State* state,
+                             Weights* weights) {
+  const F32 df;
+  constexpr int kPadded = (2 * kRows + kLanes - 1) / kLanes * kLanes;
+  alignas(64) float exps[kPadded] = {};
+  for (int r = 0; r < kRows; ++r) {
+    const float max = state[r].max > later[r].max ? state[r].max : later[r].max;
+    exps[2 * r] = state[r].max - max;
+    exps[2 * r + 1] = later[r].max - max;
+    state[r].max = max;
+  }
+  for (int i = 0; i < kPadded; i += kLanes)
+    hn::Store(HWY_NAMESPACE::Exp(df, hn::Load(df, exps + i)), df, exps + i);
+  for (int r = 0; r < kRows; ++r) {
+    weights[r] = {exps[2 * r], exps[2 * r + 1]};
+    state[r].sum = std::fma(state[r].sum, weights[r].earlier,
+                            later[r].sum * weights[r].later);
+  }
 }
 
 // values[0, width) of `state` become those of both. width: a multiple of 16.
@@ -95,7 +106,8 @@ HWY_INLINE void MergeState(const State& later, const float* from, int width,
     std::memcpy(values, from, width * sizeof(float));
     return;
   }
-  const Weights w = MergeNumbers(later, state);
+  Weights w;
+  MergeNumbers<1>(&later, &state, &w);
   const VF32 a = hn::Set(df, w.earlier), b = hn::Set(df, w.later);
   for (int d = 0; d < width; d += kLanes) {
     const VF32 add = hn::Mul(hn::LoadU(df, from + d), b);
