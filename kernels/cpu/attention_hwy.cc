@@ -31,7 +31,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Up to so many rows keys and values are widened in registers, on their way
 // into the products; more share what is widened in memory.
-constexpr int kFewRows = 16;
+constexpr int kFewRows = 32;
 
 int Padded(int head_dim) { return (head_dim + 15) / 16 * 16; }
 
