@@ -15,7 +15,7 @@ struct LatencyLine {
   double decode_tokens_per_s = 0;
   int64_t memory_bytes = 0;  // anonymous, of the process
   int64_t decode_bytes = 0;  // that a decode step reads: weights, keys, values
-  double read_bytes_per_s = 0;  // a plain read of memory, in the same run
+  double read_bytes_per_s = 0;  // a plain read of memory, before and after
   double prefill_ops = 0;       // of the linears, for a token
 
   double decode_bytes_per_s() const {

@@ -43,8 +43,8 @@ double SteadySeconds() {
       .count();
 }
 
-double BestSeconds(size_t count, int64_t bytes_each, double seconds,
-                   const std::function<void(size_t)>& body) {
+CallSeconds TimeCalls(size_t count, int64_t bytes_each, double seconds,
+                      const std::function<void(size_t)>& body) {
   const int stretch =
       static_cast<int>(std::max<int64_t>(1, kStretchBytes / bytes_each));
   const double start = SteadySeconds();
@@ -61,28 +61,40 @@ double BestSeconds(size_t count, int64_t bytes_each, double seconds,
     }
     best = std::min(best, (SteadySeconds() - stretch_start) / calls);
   }
-  return best;
+  return {best, (SteadySeconds() - start) / static_cast<double>(next)};
 }
 
-double BestReadBytesPerSecond(std::span<const ReadPiece> pieces,
-                              ThreadPool& pool, double seconds) {
+double BestSeconds(size_t count, int64_t bytes_each, double seconds,
+                   const std::function<void(size_t)>& body) {
+  return TimeCalls(count, bytes_each, seconds, body).best;
+}
+
+ReadSpeed TimeRead(std::span<const ReadPiece> pieces, ThreadPool& pool,
+                   double seconds) {
   int64_t bytes_each = 0;
   for (const auto& part : pieces[0])
     bytes_each += static_cast<int64_t>(part.size());
   std::vector<uint64_t> sums(pool.threads() * 8);  // a cache line each
-  double best = 1e30;
+  ReadSpeed speed;
   for (const ReadVariant& variant : kReadVariants) {
     const auto read = [&](size_t i) {
       pool.Run([&](int thread) {
         sums[thread * 8] += variant.read(pieces[i][thread], variant.ahead);
       });
     };
-    best =
-        std::min(best, BestSeconds(pieces.size(), bytes_each,
-                                   seconds / std::size(kReadVariants), read));
+    const CallSeconds time = TimeCalls(
+        pieces.size(), bytes_each, seconds / std::size(kReadVariants), read);
+    const auto bytes = static_cast<double>(bytes_each);
+    speed.best = std::max(speed.best, bytes / time.best);
+    speed.mean = std::max(speed.mean, bytes / time.mean);
   }
   for (volatile uint64_t sum : sums) (void)sum;  // the sums are needed
-  return static_cast<double>(bytes_each) / best;
+  return speed;
+}
+
+double BestReadBytesPerSecond(std::span<const ReadPiece> pieces,
+                              ThreadPool& pool, double seconds) {
+  return TimeRead(pieces, pool, seconds).best;
 }
 
 }  // namespace quatrain
