@@ -30,6 +30,7 @@ RunCommand AddInspect(CLI::App& app);
 RunCommand AddPerplexity(CLI::App& app);
 RunCommand AddBenchKernel(CLI::App& app);
 RunCommand AddBenchLatency(CLI::App& app);
+RunCommand AddBenchLoad(CLI::App& app);
 RunCommand AddBenchOperations(CLI::App& app);
 RunCommand AddHealth(CLI::App& app);
 RunCommand AddVersion(CLI::App& app);

@@ -70,6 +70,8 @@ int Main(int argc, char** argv) {
                 AddBenchKernel, &chosen);
   AddSubcommand(*bench, "latency", "prefill and decode of a model, by length",
                 AddBenchLatency, &chosen);
+  AddSubcommand(*bench, "load", "how fast a rank's weights are packed",
+                AddBenchLoad, &chosen);
   AddSubcommand(*bench, "operations",
                 "time of the CPU's attention, head, norm and barrier",
                 AddBenchOperations, &chosen);
