@@ -19,17 +19,20 @@ enum class LinearRole {
   kEmbed,   // read by Embed only
 };
 
-// Hands out the logical weights of one rectangle of a checkpoint's linear, row
-// by row (a row is one output), so that packing streams from the mapped file
-// and a second copy of the model never exists. Thread-safe.
+// Hands out the logical weights of one rectangle of a checkpoint's linear,
+// piece by piece (a row is one output), so that packing streams from the mapped
+// file and a second copy of the model never exists. Thread-safe.
 class WeightReader {
  public:
   virtual ~WeightReader() = default;
 
-  // Rows [begin, end). q: [rows, cols], 0..15. z: [rows, num_blocks], 0..15.
-  // s: [rows, num_blocks], finite. One zero and scale per block of
-  // LogicalPart::block_ends, copied from the group in which the block lies.
-  virtual absl::Status ReadInt4(int begin, int end, uint8_t* q, uint8_t* z,
+  // Rows [begin, end) of the blocks [first_block, last_block) of
+  // LogicalPart::block_ends, inputs outermost, as checkpoints have them.
+  // q: [inputs of those blocks, rows], 0..15. z: [blocks, rows], 0..15.
+  // s: [blocks, rows], finite. Zero and scale of a block are copied from the
+  // group in which it lies.
+  virtual absl::Status ReadInt4(int begin, int end, int first_block,
+                                int last_block, uint8_t* q, uint8_t* z,
                                 float* s) const = 0;
 
   // Rows [begin, end) in their stored dtype. out: [rows, cols].

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/int4_record.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/exact_sum.h"
 #include "kernels/sampler.h"
 
 namespace quatrain {
@@ -43,8 +44,9 @@ int64_t ReferenceScratchBytes(const ReferenceShape& shape) {
   return embedded + row + keys_and_values;
 }
 
-int64_t Int4PackBytes(int cols, int num_blocks, int threads) {
-  return int64_t{threads} * kPackRows * (cols + 5 * int64_t{num_blocks});
+int64_t Int4PackBytes(int threads) {
+  static_assert(kPackBlocks == kBlocksPerHeader);
+  return int64_t{threads} * kPackRows * kPackBlocks * (kMaxBlock + 5);
 }
 
 int64_t DensePackBytes(int cols, DType dtype, int threads) {

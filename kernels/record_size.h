@@ -43,13 +43,14 @@ struct ReferenceShape {
 };
 int64_t ReferenceScratchBytes(const ReferenceShape& shape);
 
-// Outputs that are read together while a linear is packed: neighbours share the
-// lines of the file.
-inline constexpr int kPackRows = 64;
+// Outputs and blocks that are read together while a linear is packed: they fit
+// the second-level cache, and four blocks share a header of the record.
+inline constexpr int kPackRows = 512;
+inline constexpr int kPackBlocks = 4;
 
-// What packing one part holds for a moment, on all threads together: rows in
+// What packing one part holds for a moment, on all threads together: weights in
 // logical form. An embedding is copied as it is and needs none.
-int64_t Int4PackBytes(int cols, int num_blocks, int threads);
+int64_t Int4PackBytes(int threads);
 int64_t DensePackBytes(int cols, DType dtype, int threads);
 
 // What sampling `rows` rows at a time holds on one rank: what the ranks tell

@@ -34,9 +34,14 @@ absl::Status PackPart(const LogicalPart& logical, ReferenceLinear& linear,
     ASSIGN_OR_RETURN(void* q, Hold(elements, linear, memory));
     ASSIGN_OR_RETURN(void* z, Hold(scales, linear, memory));
     ASSIGN_OR_RETURN(void* s, Hold(scales * sizeof(float), linear, memory));
-    RETURN_IF_ERROR(logical.reader->ReadInt4(
-        0, part.rows, static_cast<uint8_t*>(q), static_cast<uint8_t*>(z),
-        static_cast<float*>(s)));
+    const int blocks = static_cast<int>(part.block_ends.size());
+    for (int row = 0; row < part.rows; ++row) {
+      const size_t first = static_cast<size_t>(row) * blocks;
+      RETURN_IF_ERROR(logical.reader->ReadInt4(
+          row, row + 1, 0, blocks,
+          static_cast<uint8_t*>(q) + static_cast<size_t>(row) * linear.num_cols,
+          static_cast<uint8_t*>(z) + first, static_cast<float*>(s) + first));
+    }
     part.q = static_cast<const uint8_t*>(q);
     part.z = static_cast<const uint8_t*>(z);
     part.s = static_cast<const float*>(s);

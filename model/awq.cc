@@ -8,31 +8,40 @@
 namespace quatrain {
 namespace {
 
-// Rows of a tile: its nibbles in a register-friendly array, while the 128
-// columns that share a cache line of words stay in the first-level cache.
-constexpr int kTileRows = 64;
-
 uint32_t LoadWord(const std::byte* words, size_t index) {
   uint32_t word;  // little-endian, as we are; perhaps not aligned
   std::memcpy(&word, words + index * sizeof(word), sizeof(word));
   return word;
 }
 
-// Rows of one word column into up to eight output rows.
-void UnpackTile(const std::byte* words, size_t words_per_row, int row,
-                int num_rows, int word, int column_begin, int column_end,
-                uint8_t* out, size_t out_stride) {
-  uint32_t packed[kTileRows];
-  for (int i = 0; i < num_rows; ++i)
-    packed[i] = LoadWord(words, (row + i) * words_per_row + word);
-  const int first = std::max(8 * word, column_begin);
-  const int last = std::min(8 * word + 8, column_end);
-  for (int column = first; column < last; ++column) {
-    const int shift = 4 * AwqNibble(column);
-    uint8_t* to = out + (column - column_begin) * out_stride;
-    for (int i = 0; i < num_rows; ++i)
-      to[i] = static_cast<uint8_t>((packed[i] >> shift) & 15);
+// Rows of words that are asked for ahead: they lie far apart.
+constexpr int kRowsAhead = 4;
+
+// Two words at a time, each in the lower half of its lane.
+using WordPair = uint64_t __attribute__((vector_size(16)));
+
+// The nibbles of whole words as bytes, in the order of their columns: those of
+// the lower halves become the even bytes, those of the upper halves the odd
+// ones.
+WordPair NibblesInOrder(WordPair words) {
+  WordPair even = words & 0xffff, odd = words >> 16;
+  even = (even | even << 24) & 0x000000ff000000ff;
+  odd = (odd | odd << 24) & 0x000000ff000000ff;
+  even = (even | even << 12) & 0x000f000f000f000f;
+  odd = (odd | odd << 12) & 0x000f000f000f000f;
+  return even | odd << 8;
+}
+
+void UnpackWords(const std::byte* words, int count, uint8_t* out) {
+  int i = 0;
+  for (; i + 2 <= count; i += 2, out += 16) {
+    const WordPair pair = {LoadWord(words, i), LoadWord(words, i + 1)};
+    const WordPair bytes = NibblesInOrder(pair);
+    std::memcpy(out, &bytes, 16);
   }
+  if (i == count) return;
+  const WordPair bytes = NibblesInOrder(WordPair{LoadWord(words, i), 0});
+  std::memcpy(out, &bytes, 8);
 }
 
 // Shape [rows, cols] of a matrix, or nothing.
@@ -111,15 +120,27 @@ absl::StatusOr<LinearFormat> DetectFormat(const Checkpoint& checkpoint,
       module, ": no weight in the checkpoint, neither .weight nor .qweight"));
 }
 
-void UnpackAwqTransposed(const std::byte* words, size_t words_per_row,
-                         int row_begin, int row_end, int column_begin,
-                         int column_end, uint8_t* out, size_t out_stride) {
-  for (int row = row_begin; row < row_end; row += kTileRows) {
-    const int num_rows = std::min(kTileRows, row_end - row);
-    for (int word = column_begin / 8; word * 8 < column_end; ++word) {
-      UnpackTile(words, words_per_row, row, num_rows, word, column_begin,
-                 column_end, out + (row - row_begin), out_stride);
+void UnpackAwq(const std::byte* words, size_t words_per_row, Range rows,
+               Range columns, uint8_t* out) {
+  // Whole words, and the columns before and after them.
+  const int first = (columns.begin + 7) / 8, last = columns.end / 8;
+  for (int row = rows.begin; row < rows.end; ++row) {
+    const std::byte* from = words + row * words_per_row * sizeof(uint32_t);
+    int column = columns.begin;
+    const auto one_by_one = [&](int end) {
+      for (; column < end; ++column)
+        *out++ = LoadWord(from, column / 8) >> 4 * AwqNibble(column) & 15;
+    };
+    one_by_one(std::min(8 * first, columns.end));
+    if (first < last) {
+      const std::byte* ahead = from + kRowsAhead * words_per_row * 4;
+      for (int word = first; word < last; word += 16)
+        __builtin_prefetch(ahead + word * 4);
+      UnpackWords(from + first * sizeof(uint32_t), last - first, out);
+      out += 8 * (last - first);
+      column = 8 * last;
     }
+    one_by_one(columns.end);
   }
 }
 

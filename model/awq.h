@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "model/checkpoint.h"
+#include "model/range.h"
 
 namespace quatrain {
 
@@ -28,10 +29,8 @@ constexpr int AwqNibble(int column) {
 
 // Words of `words` (little-endian, not necessarily aligned), a matrix of
 // `words_per_row` words a row, hold columns 8w .. 8w + 7 each. Writes the
-// nibbles of rows [row_begin, row_end) and columns [column_begin, column_end)
-// transposed: out[(column - column_begin) * out_stride + row - row_begin].
-void UnpackAwqTransposed(const std::byte* words, size_t words_per_row,
-                         int row_begin, int row_end, int column_begin,
-                         int column_end, uint8_t* out, size_t out_stride);
+// nibbles of these rows and columns as bytes, [rows.size()][columns.size()].
+void UnpackAwq(const std::byte* words, size_t words_per_row, Range rows,
+               Range columns, uint8_t* out);
 
 }  // namespace quatrain

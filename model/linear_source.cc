@@ -148,24 +148,24 @@ absl::Status LinearSlice::FindBias(const Checkpoint& checkpoint,
   return FloatDType(*bias_).status();
 }
 
-absl::Status LinearSlice::ReadInt4(int begin, int end, uint8_t* q, uint8_t* z,
-                                   float* s) const {
-  CHECK(is_int4() && 0 <= begin && begin <= end && end <= num_rows());
-  const int first = rows_.begin + begin, last = rows_.begin + end;
-  UnpackAwqTransposed(weight_->bytes().data(), n_ / 8, columns_.begin,
-                      columns_.end, first, last, q, num_cols());
-  int block_begin = 0;
-  for (int block = 0; block < num_blocks(); ++block) {
-    const int group = (columns_.begin + block_begin) / group_size_;
-    if (zeros_ == nullptr) {
-      for (int row = 0; row < end - begin; ++row)
-        z[static_cast<size_t>(row) * num_blocks() + block] = 8;
-    } else {
-      UnpackAwqTransposed(zeros_->bytes().data(), n_ / 8, group, group + 1,
-                          first, last, z + block, num_blocks());
-    }
-    RETURN_IF_ERROR(ReadScales(group, first, last, s + block));
-    block_begin = block_ends_[block];
+absl::Status LinearSlice::ReadInt4(Range rows, Range blocks, uint8_t* q,
+                                   uint8_t* z, float* s) const {
+  CHECK(is_int4() && 0 <= rows.begin && rows.end <= num_rows());
+  CHECK(0 <= blocks.begin && blocks.end <= num_blocks());
+  const Range outputs = {rows_.begin + rows.begin, rows_.begin + rows.end};
+  for (int block = blocks.begin; block < blocks.end; ++block) {
+    const int begin = columns_.begin + (block > 0 ? block_ends_[block - 1] : 0);
+    const int end = columns_.begin + block_ends_[block];
+    UnpackAwq(weight_->bytes().data(), n_ / 8, {begin, end}, outputs, q);
+    q += static_cast<size_t>(end - begin) * rows.size();
+    const int group = begin / group_size_;
+    if (zeros_ == nullptr)
+      std::fill_n(z, rows.size(), uint8_t{8});
+    else
+      UnpackAwq(zeros_->bytes().data(), n_ / 8, {group, group + 1}, outputs, z);
+    z += rows.size();
+    RETURN_IF_ERROR(ReadScales(group, outputs.begin, outputs.end, s));
+    s += rows.size();
   }
   return absl::OkStatus();
 }
@@ -177,7 +177,7 @@ absl::Status LinearSlice::ReadScales(int group, int first, int last,
   for (int n = first; n < last; ++n) {
     const float scale = LoadFloat(scales, dtype_, row + n);
     if (!std::isfinite(scale)) return NotFinite(*scales_, group, n);
-    out[static_cast<size_t>(n - first) * num_blocks()] = scale;
+    *out++ = scale;
   }
   return absl::OkStatus();
 }

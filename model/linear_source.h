@@ -31,12 +31,12 @@ class LinearSlice {
   std::span<const int> block_ends() const { return block_ends_; }
   int num_blocks() const { return static_cast<int>(block_ends_.size()); }
 
-  // Rows [begin, end) of the slice: q [rows][num_cols], z and s
-  // [rows][num_blocks], PER BLOCK, copied from the group it lies in. The weight
-  // is (q - z) * s with q and z in 0..15. The checkpoint is packed along
-  // outputs: ask for many rows (a multiple of 128) at once. InvalidArgument,
-  // naming the tensor, if a scale is not finite. is_int4() only.
-  absl::Status ReadInt4(int begin, int end, uint8_t* q, uint8_t* z,
+  // Some rows and blocks of the slice, inputs outermost, as the checkpoint has
+  // them: q [inputs of the blocks][rows], z and s [blocks][rows], PER BLOCK,
+  // copied from the group it lies in. The weight is (q - z) * s with q and z in
+  // 0..15. InvalidArgument, naming the tensor, if a scale is not finite.
+  // is_int4() only.
+  absl::Status ReadInt4(Range rows, Range blocks, uint8_t* q, uint8_t* z,
                         float* s) const;
 
   // Rows [begin, end) as raw [rows][num_cols] of dtype(). Not is_int4() only.
@@ -62,7 +62,7 @@ class LinearSlice {
                           const std::string& name);
   absl::Status FindBias(const Checkpoint& checkpoint, const std::string& module,
                         bool has_bias);
-  // Scales of outputs [first, last), num_blocks() apart.
+  // Of outputs [first, last) of the whole linear.
   absl::Status ReadScales(int group, int first, int last, float* out) const;
 
   LinearFormat format_ = LinearFormat::kDense;

@@ -19,19 +19,22 @@ constexpr int kPool = 4096;
 // Random weights, from a pool so that packing does not wait for them.
 class RandomReader : public WeightReader {
  public:
-  explicit RandomReader(int cols)
-      : cols_(cols), blocks_((cols + kGroup - 1) / kGroup) {
+  explicit RandomReader(int cols) : cols_(cols) {
     std::mt19937 engine(1);
     for (uint8_t& q : nibbles_) q = engine() & 15;
     // f16 between 2^-7 and 2^-6, of both signs.
     for (uint16_t& half : halves_)
       half = static_cast<uint16_t>((engine() & 0x83ff) | 0x2000);
   }
-  absl::Status ReadInt4(int begin, int end, uint8_t* q, uint8_t* z,
-                        float* s) const override {
-    for (int row = begin; row < end; ++row, q += cols_) Copy(nibbles_, row, q);
-    std::fill_n(z, (end - begin) * blocks_, uint8_t{8});
-    std::fill_n(s, (end - begin) * blocks_, 0x1p-7f);
+  absl::Status ReadInt4(int begin, int end, int first_block, int last_block,
+                        uint8_t* q, uint8_t* z, float* s) const override {
+    const int rows = end - begin, blocks = last_block - first_block;
+    const int first = first_block * kGroup;
+    const int last = std::min(last_block * kGroup, cols_);
+    for (int k = first; k < last; ++k, q += rows)
+      std::memcpy(q, nibbles_.data() + k * 61 % kPool, rows);
+    std::fill_n(z, blocks * rows, uint8_t{8});
+    std::fill_n(s, blocks * rows, 0x1p-7f);
     return absl::OkStatus();
   }
   absl::Status ReadDense(int begin, int end, void* out) const override {
@@ -48,7 +51,7 @@ class RandomReader : public WeightReader {
                   std::min(kPool, cols_ - k) * sizeof(T));
   }
 
-  const int cols_, blocks_;
+  const int cols_;
   std::vector<uint8_t> nibbles_ = std::vector<uint8_t>(2 * kPool);
   std::vector<uint16_t> halves_ = std::vector<uint16_t>(2 * kPool);
 };

@@ -57,7 +57,7 @@ int64_t PackBytes(const LinearSources& linear, int threads) {
     if (part.num_rows() == 0) continue;
     most = std::max(
         most, part.is_int4()
-                  ? Int4PackBytes(part.num_cols(), part.num_blocks(), threads)
+                  ? Int4PackBytes(threads)
                   : DensePackBytes(part.num_cols(), part.dtype(), threads));
   }
   return most;

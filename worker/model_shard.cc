@@ -9,8 +9,8 @@
 namespace quatrain {
 namespace {
 
-// Rows read between two looks at whether to go on: few enough that a slow disk
-// delivers them within a fraction of a second.
+// Dense rows read between two looks at whether to go on: few enough that a slow
+// disk delivers them within a fraction of a second.
 constexpr int kRowsPerLook = 256;
 
 // Hands a slice of the checkpoint to the backend, which knows no models.
@@ -19,34 +19,29 @@ class SliceReader final : public WeightReader {
   SliceReader(const LinearSlice* slice, const LoadWatch* watch)
       : slice_(slice), watch_(watch) {}
 
-  absl::Status ReadInt4(int begin, int end, uint8_t* q, uint8_t* z,
-                        float* s) const override {
-    return InPieces(begin, end, [&](int first, int last) {
-      const size_t before = static_cast<size_t>(first - begin);
-      const size_t blocks = before * slice_->num_blocks();
-      return slice_->ReadInt4(first, last, q + before * slice_->num_cols(),
-                              z + blocks, s + blocks);
-    });
+  absl::Status ReadInt4(int begin, int end, int first_block, int last_block,
+                        uint8_t* q, uint8_t* z, float* s) const override {
+    RETURN_IF_ERROR(Look());
+    return slice_->ReadInt4({begin, end}, {first_block, last_block}, q, z, s);
   }
   absl::Status ReadDense(int begin, int end, void* out) const override {
     const size_t row_bytes =
         static_cast<size_t>(slice_->num_cols()) * SizeOf(slice_->dtype());
-    return InPieces(begin, end, [&](int first, int last) {
-      return slice_->ReadDense(
-          first, last,
+    for (int first = begin; first < end; first += kRowsPerLook) {
+      RETURN_IF_ERROR(Look());
+      RETURN_IF_ERROR(slice_->ReadDense(
+          first, std::min(end, first + kRowsPerLook),
           static_cast<std::byte*>(out) +
-              static_cast<size_t>(first - begin) * row_bytes);
-    });
+              static_cast<size_t>(first - begin) * row_bytes));
+    }
+    return absl::OkStatus();
   }
 
  private:
-  template <typename Read>
-  absl::Status InPieces(int begin, int end, Read read) const {
-    for (int first = begin; first < end; first += kRowsPerLook) {
-      if (watch_->cancelled && watch_->cancelled())
-        return absl::CancelledError("the loading of weights was interrupted");
-      RETURN_IF_ERROR(read(first, std::min(end, first + kRowsPerLook)));
-    }
+  // Whether to go on.
+  absl::Status Look() const {
+    if (watch_->cancelled && watch_->cancelled())
+      return absl::CancelledError("the loading of weights was interrupted");
     return absl::OkStatus();
   }
 

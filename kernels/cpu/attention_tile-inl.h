@@ -175,7 +175,7 @@ template <typename T>
 void AttendTile(const AttentionTask& task, int first_key,
                 const KeyTile<T>& tile, const KeyTile<T>* next,
                 const Segment& segment) {
-  for (int row = 0; row < task.num_rows; next = row > 0 ? nullptr : next) {
+  for (int row = 0; row<task.num_rows; next = row> 0 ? nullptr : next) {
     const KeyRange range = VisibleKeys(task, row, first_key);
     int same = 1;
     while (same < kMaxRows && row + same < task.num_rows &&

@@ -8,6 +8,8 @@
 #include "base/half.h"
 #include "base/mutex.h"
 #include "base/status_macros.h"
+#include "kernels/cpu/pack_tile.h"
+#include "kernels/exact_sum.h"
 #include "kernels/record_size.h"
 
 namespace quatrain {
@@ -36,78 +38,52 @@ class PackResult {
   float max_scale_ ABSL_GUARDED_BY(mutex_) = 0.0f;
 };
 
-// Some rows in logical form.
-struct Int4Rows {
+// Some rows and blocks in logical form, as WeightReader gives them.
+struct Int4Piece {
+  explicit Int4Piece(int64_t scales)
+      : q(int64_t{kPackBlocks} * kMaxBlock * kPackRows), z(scales), s(scales) {}
+  Int4Piece() : Int4Piece(int64_t{kPackBlocks} * kPackRows) {}
   std::vector<uint8_t> q, z;
   std::vector<float> s;
 };
 
-// A word of 8 k from `from` on; missing k are 0.
-uint32_t PackWord(const uint8_t* q, int from, int end) {
-  uint8_t nibbles[kGroupK] = {};
-  if (from + kGroupK <= end)
-    std::memcpy(nibbles, q + from, kGroupK);
-  else
-    std::memcpy(nibbles, q + from, end - from);
-  uint32_t low, high;
-  std::memcpy(&low, nibbles, 4);
-  std::memcpy(&high, nibbles + 4, 4);
-  return low | high << 4;
+// Rows that are read together: whole tiles, or less than one.
+int RowsTogether(int left) {
+  if (left < kTileRows) return left;
+  return std::min(kPackRows, left / kTileRows * kTileRows);
 }
 
-// `to` as the dtype that holds it exactly.
-void StoreScale(float s, DType dtype, std::byte* to) {
-  if (dtype == DType::kF32) {
-    std::memcpy(to, &s, sizeof(s));
-    return;
-  }
-  const uint16_t bits = dtype == DType::kF16 ? F32ToF16(s) : F32ToBF16(s);
-  std::memcpy(to, &bits, sizeof(bits));
-}
-
-// Writes lane `lane` of a tile from one row.
-void PackLane(const BlockList& list, DType scale_dtype, const uint8_t* q,
-              const uint8_t* z, const float* s, int lane, std::byte* tile) {
-  const size_t scale_bytes = SizeOf(scale_dtype);
-  std::byte* header = nullptr;
-  for (int b = 0; b < list.num_blocks(); ++b) {
-    const BlockSpan& block = list.blocks[b];
-    if (b % kBlocksPerHeader == 0) {
-      header = tile;
-      tile += HeaderBytes(scale_dtype);
-    }
-    const int at = b % kBlocksPerHeader * kTileRows + lane;
-    header[at] = std::byte{z[b]};
-    StoreScale(s[b], scale_dtype, header + kHeaderLanes + at * scale_bytes);
-    for (int g = 0; g < block.groups; ++g, tile += kVectorBytes)
-      reinterpret_cast<uint32_t*>(tile)[lane] =
-          PackWord(q, block.begin + g * kGroupK, block.end);
-  }
-}
-
-// Packs tiles [begin, end) of an int4 part.
-absl::Status PackInt4Tiles(const LogicalPart& logical, int cols,
-                           const BlockList& list, int64_t begin, int64_t end,
-                           CpuPart& part, float& max_scale) {
-  const int blocks = list.num_blocks();
-  Int4Rows rows{std::vector<uint8_t>(size_t{kPackRows} * cols),
-                std::vector<uint8_t>(size_t{kPackRows} * blocks),
-                std::vector<float>(size_t{kPackRows} * blocks)};
-  const int last =
+// Packs tiles [begin, end) of an int4 part: four blocks of all of them, then
+// the next four, so that reading goes through the file in its order.
+absl::Status PackInt4Tiles(const LogicalPart& logical, const BlockList& list,
+                           int64_t begin, int64_t end, CpuPart& part,
+                           float& max_scale) {
+  Int4Piece piece;
+  const int first_row = static_cast<int>(begin) * kTileRows;
+  const int last_row =
       static_cast<int>(std::min<int64_t>(end * kTileRows, part.rows));
-  for (int first = static_cast<int>(begin) * kTileRows; first < last;
-       first += kPackRows) {
-    const int count = std::min(kPackRows, last - first);
-    RETURN_IF_ERROR(logical.reader->ReadInt4(
-        first, first + count, rows.q.data(), rows.z.data(), rows.s.data()));
-    for (int i = 0; i < count; ++i) {
-      const float* s = rows.s.data() + size_t(i) * blocks;
-      for (int b = 0; b < blocks; ++b)
-        max_scale = std::max(max_scale, std::fabs(s[b]));
-      const int row = first + i;
-      PackLane(list, part.scale_dtype, rows.q.data() + size_t(i) * cols,
-               rows.z.data() + size_t(i) * blocks, s, row % kTileRows,
-               part.record.data() + row / kTileRows * part.tile_bytes);
+  for (int b = 0; b < list.num_blocks(); b += kPackBlocks) {
+    const int last_block = std::min(b + kPackBlocks, list.num_blocks());
+    for (int row = first_row, rows = 0; row < last_row; row += rows) {
+      rows = RowsTogether(last_row - row);
+      RETURN_IF_ERROR(logical.reader->ReadInt4(row, row + rows, b, last_block,
+                                               piece.q.data(), piece.z.data(),
+                                               piece.s.data()));
+      const int scales = rows * (last_block - b);
+      for (int i = 0; i < scales; ++i)
+        max_scale = std::max(max_scale, std::fabs(piece.s[i]));
+      for (int i = 0; i < rows; i += kTileRows)
+        PackInt4Blocks(
+            {.list = list,
+             .first_block = b,
+             .last_block = last_block,
+             .lanes = std::min(kTileRows, rows - i),
+             .stride = rows,
+             .q = piece.q.data() + i,
+             .z = piece.z.data() + i,
+             .s = piece.s.data() + i},
+            part.scale_dtype,
+            part.record.data() + (row + i) / kTileRows * part.tile_bytes);
     }
   }
   return absl::OkStatus();
@@ -123,11 +99,8 @@ absl::Status PackDenseTiles(const LogicalPart& logical, int cols, int64_t begin,
     const int count = std::min(kTileRows, part.rows - first);
     RETURN_IF_ERROR(
         logical.reader->ReadDense(first, first + count, rows.data()));
-    std::byte* tile = part.record.data() + t * part.tile_bytes;
-    for (int i = 0; i < count; ++i)
-      for (int k = 0; k < cols; ++k)
-        std::memcpy(tile + (size_t(k) * kTileRows + i) * size,
-                    rows.data() + (size_t(i) * cols + k) * size, size);
+    PackDenseTile(rows.data(), count, cols, size,
+                  part.record.data() + t * part.tile_bytes);
   }
   return absl::OkStatus();
 }
@@ -181,8 +154,8 @@ absl::Status PackPart(const LogicalPart& logical, CpuLinear& linear,
     float max_scale = 0.0f;
     const absl::Status status =
         embed          ? CopyRows(logical, begin, end, part)
-        : part.is_int4 ? PackInt4Tiles(logical, cols, linear.lists[part.list],
-                                       begin, end, part, max_scale)
+        : part.is_int4 ? PackInt4Tiles(logical, linear.lists[part.list], begin,
+                                       end, part, max_scale)
                        : PackDenseTiles(logical, cols, begin, end, part);
     result.Add(status, max_scale);
   });

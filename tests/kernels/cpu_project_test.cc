@@ -351,7 +351,8 @@ TEST(CpuProjectTest, ReportsTheReadersErrorAndTheBudget) {
   class Broken : public HostInt4 {
    public:
     using HostInt4::HostInt4;
-    absl::Status ReadInt4(int, int, uint8_t*, uint8_t*, float*) const override {
+    absl::Status ReadInt4(int, int, int, int, uint8_t*, uint8_t*,
+                          float*) const override {
       return absl::DataLossError("a torn file");
     }
   };

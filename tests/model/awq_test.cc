@@ -66,12 +66,15 @@ struct Layer {
         *OpenLinear(checkpoint, "m", n, k, false, {0, n}, {0, k}, 0);
     std::vector<uint8_t> q(n * k), z(n * slice.num_blocks());
     std::vector<float> s(z.size()), dense;
-    EXPECT_TRUE(slice.ReadInt4(0, n, q.data(), z.data(), s.data()).ok());
+    EXPECT_TRUE(slice
+                    .ReadInt4({0, n}, {0, slice.num_blocks()}, q.data(),
+                              z.data(), s.data())
+                    .ok());
     for (int row = 0; row < n; ++row) {
       for (int column = 0, block = 0; column < k; ++column) {
         if (column == slice.block_ends()[block]) ++block;
-        const int at = row * slice.num_blocks() + block;
-        dense.push_back(static_cast<float>(q[row * k + column] - z[at]) *
+        const int at = block * n + row;
+        dense.push_back(static_cast<float>(q[column * n + row] - z[at]) *
                         s[at]);
       }
     }
@@ -123,14 +126,13 @@ TEST(AwqTest, UnpacksAnyRectangle) {
                                        {0, 1, 0, 8},
                                        {9, 9, 0, 8},
                                        {0, 8, 9, 9}}) {
-    std::vector<uint8_t> out((n1 - n0) * (k1 - k0 + 2), 99);
-    UnpackAwqTransposed(reinterpret_cast<const std::byte*>(words.data()), 8, k0,
-                        k1, n0, n1, out.data(), k1 - k0 + 2);
-    for (int n = n0; n < n1; ++n) {
-      const uint8_t* row = out.data() + (n - n0) * (k1 - k0 + 2);
-      for (int k = k0; k < k1; ++k) ASSERT_EQ(row[k - k0], Q(n, k));
-      ASSERT_EQ(row[k1 - k0], 99);  // the gap of the stride stays
-    }
+    std::vector<uint8_t> out((n1 - n0) * (k1 - k0) + 1, 99);
+    UnpackAwq(reinterpret_cast<const std::byte*>(words.data()), 8, {k0, k1},
+              {n0, n1}, out.data());
+    size_t at = 0;
+    for (int k = k0; k < k1; ++k)
+      for (int n = n0; n < n1; ++n) ASSERT_EQ(out[at++], Q(n, k));
+    ASSERT_EQ(out[at], 99);  // and nothing after them
   }
 }
 

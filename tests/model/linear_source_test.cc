@@ -47,9 +47,10 @@ Int4Piece Read(const LinearSlice& slice, int begin, int end) {
   piece.q.resize(static_cast<size_t>(end - begin) * slice.num_cols());
   piece.z.resize(static_cast<size_t>(end - begin) * slice.num_blocks());
   piece.s.resize(piece.z.size());
-  EXPECT_TRUE(
-      slice.ReadInt4(begin, end, piece.q.data(), piece.z.data(), piece.s.data())
-          .ok());
+  EXPECT_TRUE(slice
+                  .ReadInt4({begin, end}, {0, slice.num_blocks()},
+                            piece.q.data(), piece.z.data(), piece.s.data())
+                  .ok());
   return piece;
 }
 
@@ -68,9 +69,9 @@ TEST_F(LinearSourceTest, ARectangleReadsTheSameAsTheWhole) {
     for (int column = 0, block = 0; column < 240; ++column) {
       if (column == part.block_ends()[block]) ++block;
       const int n = 11 + 3 + row, k = 80 + column, group = k / 64;
-      ASSERT_EQ(piece.q[row * 240 + column], all.q[n * 512 + k]);
-      ASSERT_EQ(piece.z[row * 6 + block], all.z[n * 8 + group]);
-      ASSERT_EQ(piece.s[row * 6 + block], all.s[n * 8 + group]);
+      ASSERT_EQ(piece.q[column * 17 + row], all.q[k * 48 + n]);
+      ASSERT_EQ(piece.z[block * 17 + row], all.z[group * 48 + n]);
+      ASSERT_EQ(piece.s[block * 17 + row], all.s[group * 48 + n]);
     }
   }
 }
@@ -83,7 +84,7 @@ TEST_F(LinearSourceTest, OneGroupForAllStillHasBlocksOf128) {
       std::vector<int>(slice.block_ends().begin(), slice.block_ends().end()),
       ElementsAre(128, 256, 320));
   const Int4Piece piece = Read(slice, 0, 8);
-  EXPECT_EQ(piece.s[0], piece.s[2]);
+  EXPECT_EQ(piece.s[0], piece.s[2 * 8]);
 }
 
 TEST_F(LinearSourceTest, WithoutZerosEveryZeroIsEight) {
@@ -113,9 +114,9 @@ TEST_F(LinearSourceTest, AScaleThatIsNotFiniteIsRefusedByName) {
   const LinearSlice slice = *Whole(8, 64);
   uint8_t q[8 * 64], z[16];
   float s[16];
-  EXPECT_EQ(MessageOf(slice.ReadInt4(0, 8, q, z, s)),
+  EXPECT_EQ(MessageOf(slice.ReadInt4({0, 8}, {0, 2}, q, z, s)),
             "m.scales: the scale of output 5, group 1 is not finite");
-  EXPECT_TRUE(slice.ReadInt4(0, 5, q, z, s).ok());
+  EXPECT_TRUE(slice.ReadInt4({0, 5}, {0, 2}, q, z, s).ok());
 }
 
 TEST_F(LinearSourceTest, ADenseRectangleIsCopiedAsStored) {

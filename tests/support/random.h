@@ -116,13 +116,18 @@ class HostInt4 : public WeightReader {
             .reader = this};
   }
 
-  absl::Status ReadInt4(int begin, int end, uint8_t* q, uint8_t* z,
-                        float* s) const override {
-    const size_t n = end - begin;
+  absl::Status ReadInt4(int begin, int end, int first_block, int last_block,
+                        uint8_t* q, uint8_t* z, float* s) const override {
     const size_t blocks = block_ends_.size();
-    std::copy_n(q_.begin() + static_cast<size_t>(begin) * cols_, n * cols_, q);
-    std::copy_n(z_.begin() + begin * blocks, n * blocks, z);
-    std::copy_n(s_.begin() + begin * blocks, n * blocks, s);
+    for (int b = first_block; b < last_block; ++b) {
+      for (int k = b > 0 ? block_ends_[b - 1] : 0; k < block_ends_[b]; ++k)
+        for (int row = begin; row < end; ++row)
+          *q++ = q_[static_cast<size_t>(row) * cols_ + k];
+      for (int row = begin; row < end; ++row) {
+        *z++ = z_[row * blocks + b];
+        *s++ = s_[row * blocks + b];
+      }
+    }
     return absl::OkStatus();
   }
   absl::Status ReadDense(int, int, void*) const override {
@@ -186,7 +191,8 @@ class HostDense : public WeightReader {
             .reader = this};
   }
 
-  absl::Status ReadInt4(int, int, uint8_t*, uint8_t*, float*) const override {
+  absl::Status ReadInt4(int, int, int, int, uint8_t*, uint8_t*,
+                        float*) const override {
     return absl::InternalError("dense weights were read as int4");
   }
   absl::Status ReadDense(int begin, int end, void* out) const override {
