@@ -33,37 +33,45 @@ std::vector<std::byte> Pattern(size_t size, unsigned seed) {
   return bytes;
 }
 
-// The sums of one small panel, two digits, a block of 128 and one of 40.
-void SmallProduct(Isa isa, std::vector<int64_t>& sums) {
-  constexpr int kRows = 16, kTiles = 2;
-  const int ends[] = {128, 168};
-  const BlockList list(ends);
-  const int64_t tile_bytes = list.TileBytes(DType::kF32);
-  std::vector<std::byte> record = Pattern(kTiles * tile_bytes, 1);
-  for (int t = 0; t < kTiles; ++t)
-    for (int i = 0; i < kHeaderLanes; ++i) {
-      std::byte* header = record.data() + t * tile_bytes;
-      const float s = 0x1p-10f * static_cast<float>(i + 1);
-      header[i] &= std::byte{15};
-      std::memcpy(header + kHeaderLanes + 4 * i, &s, sizeof(s));
-    }
-  std::vector<std::byte> digits = Pattern(PanelDigitBytes(list, kRows, 2), 2);
-  std::vector<float> scales(kRows * list.num_blocks(), 0x1p-8f);
-  const PanelRows x{digits.data(), scales.data(), kRows};
-  const int64_t bytes = PanelWorkspace(nullptr, kRows).bytes;
-  std::vector<std::byte> memory(bytes + kTileLine);
-  const size_t misaligned =
-      reinterpret_cast<uintptr_t>(memory.data()) % kTileLine;
-  const int64_t* result = PanelKernelsFor(isa)->multiply[1][0](
-      {.tiles = record.data(),
-       .tile_bytes = tile_bytes,
-       .num_tiles = kTiles,
-       .scale_dtype = DType::kF32,
-       .list = list,
-       .x = x,
-       .workspace = memory.data() + (kTileLine - misaligned)});
-  sums.assign(result, result + kRows * kTiles * kTileRows);
-}
+// One small panel: two digits, a block of 128 and one of 40. Holds all memory
+// that the product needs, so that nothing is lost where it is broken off.
+class SmallPanel {
+ public:
+  SmallPanel() {
+    for (int t = 0; t < kTiles; ++t)
+      for (int i = 0; i < kHeaderLanes; ++i) {
+        std::byte* header = record_.data() + t * tile_bytes_;
+        const float s = 0x1p-10f * static_cast<float>(i + 1);
+        header[i] &= std::byte{15};
+        std::memcpy(header + kHeaderLanes + 4 * i, &s, sizeof(s));
+      }
+  }
+
+  const int64_t* Multiply(Isa isa) {
+    const size_t past = reinterpret_cast<uintptr_t>(memory_.data()) % kTileLine;
+    return PanelKernelsFor(isa)->multiply[1][0](
+        {.tiles = record_.data(),
+         .tile_bytes = tile_bytes_,
+         .num_tiles = kTiles,
+         .scale_dtype = DType::kF32,
+         .list = list_,
+         .x = x_,
+         .workspace = memory_.data() + (kTileLine - past)});
+  }
+  static constexpr int kSums = 2 * 16 * kTileRows;
+
+ private:
+  static constexpr int kRows = 16, kTiles = 2;
+  static constexpr int kEnds[] = {128, 168};
+  const BlockList list_{kEnds};
+  const int64_t tile_bytes_ = list_.TileBytes(DType::kF32);
+  std::vector<std::byte> record_ = Pattern(kTiles * tile_bytes_, 1);
+  std::vector<std::byte> digits_ = Pattern(PanelDigitBytes(list_, kRows, 2), 2);
+  std::vector<float> scales_ = std::vector<float>(2 * kRows, 0x1p-8f);
+  const PanelRows x_{digits_.data(), scales_.data(), kRows};
+  std::vector<std::byte> memory_ =
+      std::vector<std::byte>(PanelWorkspace(nullptr, kRows).bytes + kTileLine);
+};
 
 thread_local sigjmp_buf* on_illegal_instruction = nullptr;
 
@@ -72,36 +80,35 @@ void OnIllegalInstruction(int) {
   signal(SIGILL, SIG_DFL);  // another thread's: it fails again, and ends us
 }
 
-// False if a tile instruction is refused.
-bool TrySmallProduct(std::vector<int64_t>& sums) {
-  struct sigaction guard = {}, before = {};
-  guard.sa_handler = OnIllegalInstruction;
-  sigaction(SIGILL, &guard, &before);
-  sigjmp_buf back;
-  bool done = false;
-  if (sigsetjmp(back, 1) == 0) {
-    on_illegal_instruction = &back;
-    SmallProduct(Isa::kAmx, sums);
-    done = true;
-  }
-  on_illegal_instruction = nullptr;
-  sigaction(SIGILL, &before, nullptr);
-  return done;
-}
-
 AmxState Find() {
   if (!ProcessorSaysSo()) return {};
   if (syscall(SYS_arch_prctl, kArchRequestPermission, kTileData) != 0)
     return {.failure = "the system gives no permission to use its tiles"};
-  std::vector<int64_t> want, got;
-  SmallProduct(Isa::kAmxEmulated, want);
-  if (!TrySmallProduct(got))
-    return {.failure = "a tile instruction was refused"};
-  if (got != want) return {.failure = "a small product came out wrong"};
+  const auto got = SmallTileProduct(Isa::kAmx);
+  if (!got) return {.failure = "a tile instruction was refused"};
+  if (got != SmallTileProduct(Isa::kAmxEmulated))
+    return {.failure = "a small product came out wrong"};
   return {.works = true};
 }
 
 }  // namespace
+
+std::optional<std::vector<int64_t>> SmallTileProduct(Isa isa) {
+  struct sigaction guard = {}, before = {};
+  guard.sa_handler = OnIllegalInstruction;
+  sigaction(SIGILL, &guard, &before);
+  SmallPanel panel;
+  const int64_t* volatile sums = nullptr;
+  sigjmp_buf back;
+  if (sigsetjmp(back, 1) == 0) {
+    on_illegal_instruction = &back;
+    sums = panel.Multiply(isa);
+  }
+  on_illegal_instruction = nullptr;
+  sigaction(SIGILL, &before, nullptr);
+  if (sums == nullptr) return std::nullopt;
+  return std::vector<int64_t>(sums, sums + SmallPanel::kSums);
+}
 
 const AmxState& Amx() {
   static const AmxState state = Find();
@@ -117,6 +124,7 @@ const AmxState& Amx() {
   static const AmxState state;
   return state;
 }
+std::optional<std::vector<int64_t>> SmallTileProduct(Isa) { return {}; }
 }  // namespace quatrain
 
 #endif

@@ -1,6 +1,11 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
+
+#include "kernels/cpu/isa.h"
 
 namespace quatrain {
 
@@ -13,5 +18,9 @@ struct AmxState {
   std::string failure;
 };
 const AmxState& Amx();
+
+// That product, by Isa::kAmx or kAmxEmulated; nothing if the processor refuses
+// one of its instructions. For x86-64 with AVX-512.
+std::optional<std::vector<int64_t>> SmallTileProduct(Isa isa);
 
 }  // namespace quatrain

@@ -1,7 +1,11 @@
+#include <signal.h>
+
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
 #include "gtest/gtest.h"
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/thread_pool.h"
 #include "tests/kernels/cpu_cases.h"
@@ -26,6 +30,29 @@ TEST(IsaTest, ChoosesByName) {
   }
   EXPECT_EQ(Name(*ChooseIsa("auto")), AvailableIsas().back());
   EXPECT_EQ(*ChooseIsa(""), *ChooseIsa("auto"));
+}
+
+// Where there are no tiles, the product ends in SIGILL, which is caught.
+TEST(IsaTest, MatrixTilesAreTriedBeforeTheyAreUsed) {
+  const std::vector<std::string> names = AvailableIsas();
+  const bool emulated =
+      std::find(names.begin(), names.end(), "amx_emulated") != names.end();
+  if (!emulated) GTEST_SKIP() << "needs AVX-512 VNNI";
+  const auto want = SmallTileProduct(Isa::kAmxEmulated);
+  ASSERT_TRUE(want.has_value());
+  EXPECT_NE(*want, std::vector<int64_t>(want->size()));
+  const bool listed = names.back() == "amx";
+  EXPECT_EQ(listed, Amx().works);
+  std::printf("AMX %s %s\n", listed ? "works" : "does not work",
+              Amx().failure.c_str());
+  const auto got = SmallTileProduct(Isa::kAmx);
+  EXPECT_EQ(got.has_value() && got == want, listed);
+  if (!listed && Amx().failure.empty()) {
+    EXPECT_FALSE(got.has_value());
+  }
+  struct sigaction now = {};
+  sigaction(SIGILL, nullptr, &now);
+  EXPECT_EQ(now.sa_handler, SIG_DFL);
 }
 
 TEST(IsaTest, RefusesWhatIsNotThere) {

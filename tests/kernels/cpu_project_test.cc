@@ -2,6 +2,8 @@
 #include <limits>
 
 #include "gtest/gtest.h"
+#include "kernels/cpu/int4_panel.h"
+#include "kernels/cpu/row_plan.h"
 #include "kernels/exact_sum.h"
 #include "kernels/record_size.h"
 #include "tests/kernels/cpu_cases.h"
@@ -33,7 +35,8 @@ int OutputCols(const ProjectCase& c) {
 std::vector<uint64_t> Bits(const ProjectCase& c, Backend& backend) {
   auto linear = backend.PackLinear(c.linear, c.role);
   EXPECT_TRUE(linear.ok()) << linear.status();
-  HostMatrix<float> x(c.rows, c.linear.cols, c.x);
+  HostMatrix<float> x(c.rows, c.linear.cols,
+                      {c.x.begin(), c.x.begin() + c.rows * c.linear.cols});
   const int cols = OutputCols(c);
   std::vector<uint64_t> bits;
   if (c.role == LinearRole::kQkv || c.role == LinearRole::kGateUp) {
@@ -169,6 +172,63 @@ void ExpectBothKindsEqual(int outputs, int cols,
                              std::string(part.is_int4 ? "int4" : "dense") +
                                  " K " + std::to_string(cols) + " rows " +
                                  std::to_string(count));
+  }
+}
+
+// Row counts up to 600, with both sides of every one at which chunks, passes,
+// units of matrix tiles or the choice between them change.
+std::vector<int> RowCounts(const std::string& isa, int num_digits) {
+  const RowCosts& costs = RowCostsOf(*ChooseIsa(isa), num_digits);
+  std::vector<int> counts;
+  RowPlan before;
+  for (int rows = 1; rows <= 600; ++rows) {
+    const RowPlan plan = PlanRows(costs, rows, UnitRows(num_digits));
+    const bool changes = plan.by_panel != before.by_panel ||
+                         plan.rows_per_pass != before.rows_per_pass;
+    const int past = rows % 64;
+    if (rows <= 34 || rows == 600 || past == 63 || past <= 1 ||
+        (changes && rows < 130)) {
+      if (changes && counts.back() != rows - 1) counts.push_back(rows - 1);
+      counts.push_back(rows);
+    }
+    before = plan;
+  }
+  return counts;
+}
+
+// An int4 and a dense part together. Rows do not depend on each other, so the
+// reference computes all of them once.
+TEST(CpuProjectTest, UpTo600RowsByEveryInstructionSetOnAnyNumberOfThreads) {
+  Random random(25);
+  const int cols = 200, most = 600;
+  const std::vector<int> ends = BlockEnds(cols, 128);
+  const HostInt4 int4(37, cols, ends, 0.02f, random);
+  const HostDense dense(5, cols, DType::kF16, ends, 0.1f, random);
+  ProjectCase c = {
+      .linear = {.cols = cols, .parts = {int4.part(), dense.part()}},
+      .role = LinearRole::kO,
+      .rows = most,
+      .x = HardRows(most, cols, random)};
+  const size_t width = OutputCols(c);
+  for (const Activations activations :
+       {Activations::kExact, Activations::kInt8}) {
+    BackendOptions options = TestOptions();
+    options.activations = activations;
+    c.rows = most;
+    const std::vector<uint64_t> all = Bits(c, *MakeReference(options));
+    for (const std::string& isa : AvailableIsas()) {
+      for (const int threads : {1, 2, 3, 8}) {
+        const auto backend = MakeCpu({isa, threads}, options);
+        const int digits = activations == Activations::kInt8 ? 1 : 2;
+        for (const int rows : RowCounts(isa, digits)) {
+          c.rows = rows;
+          const std::vector<uint64_t> want(all.begin(),
+                                           all.begin() + rows * width);
+          ASSERT_TRUE(SameBits(Bits(c, *backend), want))
+              << isa << " x " << threads << ", " << rows << " rows";
+        }
+      }
+    }
   }
 }
 

@@ -51,8 +51,11 @@ TEST_P(CompanyTest, InChunks) {
 }
 
 TEST_P(CompanyTest, WithOtherThreads) {
-  settings_.threads = 2;
-  ExpectSame(Alone(), RunOn(settings_, {OneRequest()}).at(0));
+  for (const int threads : {2, 3, 8}) {
+    SCOPED_TRACE(threads);
+    settings_.threads = threads;
+    ExpectSame(Alone(), RunOn(settings_, {OneRequest()}).at(0));
+  }
 }
 
 TEST_P(CompanyTest, WithEveryInstructionSet) {
