@@ -20,7 +20,7 @@ PanelWorkspace::PanelWorkspace(std::byte* base, int padded_rows) {
   constexpr int kBlocks = kPanelTiles * kPanelBlocks;
   constexpr int kMaxSteps = kMaxBlock / kStepK;
   const auto take = [&](int64_t size) {
-    std::byte* from = base + bytes;
+    std::byte* from = base == nullptr ? nullptr : base + bytes;
     bytes += WholeLines(size);
     return from;
   };

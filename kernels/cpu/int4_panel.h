@@ -56,7 +56,8 @@ struct Int4Panel {
   uint8_t* marks = nullptr;        // [x.rows], set to 1 where one does not fit
 };
 
-// What a thread needs while it multiplies, all aligned to 64 bytes.
+// What a thread needs while it multiplies, all aligned to 64 bytes. base may be
+// null: then only `bytes` counts.
 struct PanelWorkspace {
   PanelWorkspace(std::byte* base, int padded_rows);
 
