@@ -42,6 +42,10 @@ struct Bench {
   std::vector<Line> lines;
 };
 
+int Cores() {
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
 std::vector<float> Normals(size_t n) {
   std::mt19937 engine(2);
   std::normal_distribution<float> normal;
@@ -61,16 +65,26 @@ double ThreadSeconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * now.tv_nsec;
 }
 
-// Best of five, in CPU time of the thread that waits for the others.
-void Barrier(Bench& bench) {
+// Best of five: in CPU time of the thread that waits for the others, and, of
+// twice as many threads as cores, which share them, in real time.
+void Barriers(Bench& bench) {
   constexpr int kRounds = 2000;
-  double best = 1e30;
-  for (int i = 0; i < 5; ++i) {
-    const double begin = ThreadSeconds();
-    for (int round = 0; round < kRounds; ++round) bench.pool.Run([](int) {});
-    best = std::min(best, (ThreadSeconds() - begin) / kRounds);
-  }
-  bench.lines.push_back({"barrier of the threads", best});
+  const auto best_of_five = [](ThreadPool& pool, double (*now)()) {
+    double best = 1e30;
+    for (int i = 0; i < 5; ++i) {
+      const double begin = now();
+      for (int round = 0; round < kRounds; ++round) pool.Run([](int) {});
+      best = std::min(best, (now() - begin) / kRounds);
+    }
+    return best;
+  };
+  bench.lines.push_back({absl::StrCat("barrier of ", bench.threads, " threads"),
+                         best_of_five(bench.pool, ThreadSeconds)});
+  const int many = 2 * Cores();
+  ThreadPool crowd(many, /*spin=*/false);
+  bench.lines.push_back({absl::StrCat("barrier of ", many, " threads on ",
+                                      Cores(), " cores, real time"),
+                         best_of_five(crowd, SteadySeconds)});
 }
 
 void NormAndDigits(Bench& bench) {
@@ -213,7 +227,7 @@ absl::Status Attention(Bench& bench, const AttentionCase& c) {
 }
 
 absl::Status MeasureAll(Bench& bench) {
-  Barrier(bench);
+  Barriers(bench);
   NormAndDigits(bench);
   for (const int rows : {1, 4, 16}) RETURN_IF_ERROR(Head(bench, rows));
   for (const AttentionCase& c : {AttentionCase{32, 32, 1, 1023, 1},
@@ -250,9 +264,8 @@ void Print(const Bench& bench) {
 }
 
 int Run(int threads, const std::string& isa) {
-  const int cores = std::max(1u, std::thread::hardware_concurrency());
-  if (threads == 0) threads = cores;
-  const bool spin = threads <= cores;
+  if (threads == 0) threads = Cores();
+  const bool spin = threads <= Cores();
   const auto backend = MakeCpuBackend(
       {.max_tokens = 512, .threads = threads, .spin = spin, .isa = isa});
   if (!backend.ok()) return Fail(kExitUsage, backend.status());

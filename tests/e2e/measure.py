@@ -2,7 +2,7 @@
 """Measures what parallelism and lookahead bring, on this machine, and prints a
 table; not a test, since shared machines make times noisy.
 
-  .venv/bin/python tests/e2e/measure.py [parallel] [lookahead] [plans]
+  .venv/bin/python tests/e2e/measure.py [parallel] [ranks] [lookahead] [plans]
 
 Ratios compare runs of one invocation; each figure is the best of three.
 """
@@ -60,9 +60,9 @@ def decode_rate(cluster, sequences, tokens=48):
     return best
 
 
-def rate(model, sequences, *flags, workers=1):
+def rate(model, sequences, *flags, workers=1, threads=1):
     with Cluster(model=model, workers=workers, max_memory="cpu=2GiB",
-                 coordinator_flags=["--threads", "1", "--max-num-seqs", "16",
+                 coordinator_flags=["--threads", str(threads), "--max-num-seqs", "16",
                                     "--max-model-len", "256", *flags]) as cluster:
         value = decode_rate(cluster, sequences)
         memory = worker_memory(cluster, workers)
@@ -100,6 +100,17 @@ def parallel(folder):
             print("  ", line)
 
 
+def ranks(folder):
+    """Two ranks of one thread beside one rank of two, on the same cores."""
+    model = make_model(folder)
+    for sequences in (1, 16):
+        runs = [(rate(model, sequences, threads=2)[0],
+                 rate(model, sequences, "--tp", "2", workers=2)[0]) for _ in range(2)]
+        one, two = max(run[0] for run in runs), max(run[1] for run in runs)
+        print(f"{sequences} sequences: {one:.1f} tokens/s by one rank of 2 threads, {two:.1f} "
+              f"by two processes of 1: ratio {two / one:.2f} (wanted 0.90)")
+
+
 def lookahead(folder):
     model = make_model(folder, **SMALL)
 
@@ -132,7 +143,7 @@ def plans(folder):
 
 
 def main():
-    wanted = sys.argv[1:] or ["parallel", "lookahead", "plans"]
+    wanted = sys.argv[1:] or ["parallel", "ranks", "lookahead", "plans"]
     for name in wanted:
         with tempfile.TemporaryDirectory() as folder:
             globals()[name](folder)
