@@ -19,6 +19,8 @@ inline constexpr float kMaxContribution = 8388608.0f;  // 2^23: marks the row
 // A row needs no check where max|x| * max(s) is below this in every block:
 // 128 * 15 * 4369 < 2^23, with room for the roundings.
 inline constexpr float kNoCheckBelow = 4369.0f;
+// And max|x| below this: else D * a may overflow before s makes it small.
+inline constexpr float kNoOverflowBelow = 0x1p116f;
 // Every output of a marked row.
 inline constexpr uint32_t kMarkedBits = 0x7fc00000u;
 inline float MarkedValue() { return std::bit_cast<float>(kMarkedBits); }

@@ -17,6 +17,31 @@ absl::StatusOr<void*> Hold(size_t bytes, ReferenceLinear& linear,
   return linear.buffers.back().data();
 }
 
+// [inner][outer] to [outer][inner].
+template <typename T>
+void Transpose(const std::vector<T>& from, int inner, int outer, T* to) {
+  for (int i = 0; i < inner; ++i)
+    for (int o = 0; o < outer; ++o) to[o * inner + i] = from[i * outer + o];
+}
+
+// All weights of a part, rows outermost.
+absl::Status ReadRows(const LogicalPart& part, int cols, uint8_t* q, uint8_t* z,
+                      float* s) {
+  constexpr int kTogether = 64;
+  const int blocks = static_cast<int>(part.block_ends.size());
+  std::vector<uint8_t> q_in(kTogether * cols), z_in(kTogether * blocks);
+  std::vector<float> s_in(kTogether * blocks);
+  for (int row = 0; row < part.rows; row += kTogether) {
+    const int rows = std::min(kTogether, part.rows - row);
+    RETURN_IF_ERROR(part.reader->ReadInt4(
+        row, row + rows, 0, blocks, q_in.data(), z_in.data(), s_in.data()));
+    Transpose(q_in, cols, rows, q + size_t(row) * cols);
+    Transpose(z_in, blocks, rows, z + size_t(row) * blocks);
+    Transpose(s_in, blocks, rows, s + size_t(row) * blocks);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status PackPart(const LogicalPart& logical, ReferenceLinear& linear,
                       DeviceMemory& memory) {
   ReferencePart part{.rows = logical.rows,
@@ -34,14 +59,8 @@ absl::Status PackPart(const LogicalPart& logical, ReferenceLinear& linear,
     ASSIGN_OR_RETURN(void* q, Hold(elements, linear, memory));
     ASSIGN_OR_RETURN(void* z, Hold(scales, linear, memory));
     ASSIGN_OR_RETURN(void* s, Hold(scales * sizeof(float), linear, memory));
-    const int blocks = static_cast<int>(part.block_ends.size());
-    for (int row = 0; row < part.rows; ++row) {
-      const size_t first = static_cast<size_t>(row) * blocks;
-      RETURN_IF_ERROR(logical.reader->ReadInt4(
-          row, row + 1, 0, blocks,
-          static_cast<uint8_t*>(q) + static_cast<size_t>(row) * linear.num_cols,
-          static_cast<uint8_t*>(z) + first, static_cast<float*>(s) + first));
-    }
+    RETURN_IF_ERROR(ReadRows(logical, linear.num_cols, static_cast<uint8_t*>(q),
+                             static_cast<uint8_t*>(z), static_cast<float*>(s)));
     part.q = static_cast<const uint8_t*>(q);
     part.z = static_cast<const uint8_t*>(z);
     part.s = static_cast<const float*>(s);

@@ -59,7 +59,7 @@ class MemoryReader {
     return absl::OkStatus();
   }
 
-  // Bytes per second, on average over half a second.
+  // Bytes per second: of the best way to read, on average.
   double Measure() { return TimeRead(pieces_, pool_, 0.5).mean; }
 
  private:

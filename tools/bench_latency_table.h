@@ -13,7 +13,7 @@ struct LatencyLine {
   int decode_length = 0;   // tokens drawn for each
   double prefill_tokens_per_s = 0;
   double decode_tokens_per_s = 0;
-  int64_t memory_bytes = 0;  // anonymous, of the process
+  int64_t memory_bytes = 0;  // anonymous, of the ranks' process
   int64_t decode_bytes = 0;  // that a decode step reads: weights, keys, values
   double read_bytes_per_s = 0;  // a plain read of memory, before and after
   double prefill_ops = 0;       // of the linears, for a token

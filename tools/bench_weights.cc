@@ -12,7 +12,6 @@
 namespace quatrain {
 namespace {
 
-constexpr int64_t kTotalBytes = int64_t{1} << 30;  // rotated over
 constexpr int kGroup = 128;
 constexpr int kPool = 4096;
 
@@ -65,13 +64,13 @@ std::vector<int> BlockEnds(int cols) {
 
 absl::StatusOr<WeightCopies> MakeCopies(int inputs, LogicalPart part,
                                         LinearRole role, int64_t bytes_each,
-                                        Backend& backend) {
+                                        int64_t total_bytes, Backend& backend) {
   const RandomReader reader(inputs);
   part.block_ends = BlockEnds(inputs);
   part.reader = &reader;
   const LogicalLinear logical{.cols = inputs, .parts = {part}};
   WeightCopies copies{.bytes_each = bytes_each};
-  for (int64_t bytes = 0; bytes < kTotalBytes; bytes += bytes_each) {
+  for (int64_t bytes = 0; bytes < total_bytes; bytes += bytes_each) {
     ASSIGN_OR_RETURN(auto linear, backend.PackLinear(logical, role));
     copies.linears.push_back(std::move(linear));
   }
@@ -81,18 +80,21 @@ absl::StatusOr<WeightCopies> MakeCopies(int inputs, LogicalPart part,
 }  // namespace
 
 absl::StatusOr<WeightCopies> MakeInt4Copies(int inputs, int outputs,
-                                            Backend& backend) {
+                                            Backend& backend,
+                                            int64_t total_bytes) {
   return MakeCopies(
       inputs, {.rows = outputs, .is_int4 = true, .scale_dtype = DType::kF16},
       LinearRole::kQkv,
-      Int4RecordBytes(outputs, BlockEnds(inputs), DType::kF16), backend);
+      Int4RecordBytes(outputs, BlockEnds(inputs), DType::kF16), total_bytes,
+      backend);
 }
 
 absl::StatusOr<WeightCopies> MakeF16Copies(int inputs, int outputs,
-                                           Backend& backend) {
-  return MakeCopies(inputs, {.rows = outputs, .dense_dtype = DType::kF16},
-                    LinearRole::kHead,
-                    DenseRecordBytes(outputs, inputs, DType::kF16), backend);
+                                           Backend& backend,
+                                           int64_t total_bytes) {
+  return MakeCopies(
+      inputs, {.rows = outputs, .dense_dtype = DType::kF16}, LinearRole::kHead,
+      DenseRecordBytes(outputs, inputs, DType::kF16), total_bytes, backend);
 }
 
 double ReadBytesPerSecond(const WeightCopies& copies, ThreadPool& pool,

@@ -7,9 +7,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <vector>
 
+#include "base/mutex.h"
 #include "kernels/cpu/int4_panel.h"
 
 namespace quatrain {
@@ -94,6 +96,8 @@ AmxState Find() {
 }  // namespace
 
 std::optional<std::vector<int64_t>> SmallTileProduct(Isa isa) {
+  static Mutex mutex;  // the disposition of a signal is the process's
+  MutexLock lock(&mutex);
   struct sigaction guard = {}, before = {};
   guard.sa_handler = OnIllegalInstruction;
   sigaction(SIGILL, &guard, &before);
@@ -102,7 +106,9 @@ std::optional<std::vector<int64_t>> SmallTileProduct(Isa isa) {
   sigjmp_buf back;
   if (sigsetjmp(back, 1) == 0) {
     on_illegal_instruction = &back;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     sums = panel.Multiply(isa);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
   }
   on_illegal_instruction = nullptr;
   sigaction(SIGILL, &before, nullptr);

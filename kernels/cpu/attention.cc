@@ -120,8 +120,7 @@ class Attention {
     task.scale = spec_.scale;
     task.end_segment = unit.num_segments;
     task.num_rows = unit.num_rows;
-    task.scratch =
-        scratch_ + shape_.attention + thread * shape_.attention_bytes;
+    task.scratch = scratch_ + shape_.per_thread + thread * shape_.thread_bytes;
     for (int i = 0; i < unit.num_rows; ++i) {
       const int row = unit.first_row + i;
       const int t = step_.cu_seqlens[unit.sequence] + row / unit.use->count;

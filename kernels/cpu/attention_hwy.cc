@@ -29,10 +29,6 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Up to so many rows keys and values are widened in registers, on their way
-// into the products; more share what is widened in memory.
-constexpr int kFewRows = 32;
-
 int Padded(int head_dim) { return (head_dim + 15) / 16 * 16; }
 
 void Rotate(float* head, int half, const float* cos, const float* sin) {
@@ -68,9 +64,9 @@ struct Buffers {
   float* total;    // [kAttentionRows, width]
 };
 
-// Widens the keys of [tile, tile + 32), up to end_key, block by block, and asks
-// for those of the next tile. Lanes past the end hold anything; nobody looks at
-// them.
+// Widens the keys of [tile, tile + 32), up to end_key, block by block, for
+// blocks or heads that are no whole vectors. Lanes past the end hold anything;
+// nobody looks at them.
 template <typename T>
 KeyTile<float> WidenTile(const AttentionTask& task, int tile, int begin_key,
                          int end_key, const Buffers& buffers) {
@@ -80,22 +76,14 @@ KeyTile<float> WidenTile(const AttentionTask& task, int tile, int begin_key,
     const int offset = j % kv.block_size;
     const int run = std::min(kv.block_size - offset, tile + kKeyTile - j);
     const int64_t block = task.block_table[j / kv.block_size];
-    const int ahead = std::min(j + kKeyTile, end_key - 1) / kv.block_size;
-    const T* next_k = Plane<T>(kv, task.block_table[ahead], 0, task.kv_head);
-    const T* next_v = Plane<T>(kv, task.block_table[ahead], 1, task.kv_head);
     const T* k = Plane<T>(kv, block, 0, task.kv_head) + offset;
-    for (int d = 0; d < kv.head_dim; ++d) {
-      Ask(next_k + int64_t{d} * kv.block_size);
+    for (int d = 0; d < kv.head_dim; ++d)
       Widen(k + int64_t{d} * kv.block_size, run,
             buffers.keys + d * kKeyTile + (j - tile));
-    }
     const T* v = Plane<T>(kv, block, 1, task.kv_head) + offset * kv.head_dim;
-    for (int i = 0; i < std::min(run, end - j); ++i) {
-      for (int d = 0; d < kv.head_dim; d += 64 / static_cast<int>(sizeof(T)))
-        Ask(next_v + int64_t{i} * kv.head_dim + d);
+    for (int i = 0; i < std::min(run, end - j); ++i)
       Widen(v + int64_t{i} * kv.head_dim, kv.head_dim,
             buffers.values + (j - tile + i) * buffers.width);
-    }
     j += run;
   }
   KeyTile<float> wide;
@@ -123,7 +111,7 @@ void AttendKeys(const AttentionTask& task, int tile, const Buffers& buffers,
   const int dim = task.kv->head_dim;
   const bool whole_vectors =
       task.kv->block_size % kLanes == 0 && dim % kLanes == 0;
-  if (task.num_rows <= kFewRows && whole_vectors) {
+  if (whole_vectors) {
     const int ahead = tile + kKeyTile < end ? tile + kKeyTile : tile;
     const KeyTile<T> next = PoolTile<T>(task, ahead, begin, end);
     return AttendTile<T>(task, tile, PoolTile<T>(task, tile, begin, end), &next,

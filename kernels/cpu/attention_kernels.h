@@ -34,7 +34,7 @@ struct AttentionTask {
   // [kPartialHeader + head_dim].
   float* out[kAttentionRows];
   float* partial[kAttentionRows];
-  std::byte* scratch = nullptr;  // ScratchShape::attention_bytes
+  std::byte* scratch = nullptr;  // ScratchShape::thread_bytes
 };
 
 // The state of a segment: the maximum, the sum, 1 if there are keys, unused;

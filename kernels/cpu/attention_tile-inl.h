@@ -170,12 +170,26 @@ inline KeyRange VisibleKeys(const AttentionTask& task, int row, int tile) {
           std::min(task.end_key[row] - tile, kKeyTile)};
 }
 
-// All rows of a task over one tile.
+// As many of `same` rows from `row` on as a pass takes: 8, 4, 2 or 1.
+template <int kRows, typename T>
+int AttendSome(const AttentionTask& task, int row, int same, KeyRange range,
+               const KeyTile<T>& tile, const KeyTile<T>* next,
+               const Segment& segment) {
+  if (same >= kRows) {
+    AttendRows<kRows>(task, row, range, tile, next, segment);
+    return kRows;
+  }
+  if constexpr (kRows > 1)
+    return AttendSome<kRows / 2>(task, row, same, range, tile, next, segment);
+  return 1;
+}
+
+// All rows of a task over one tile. The first pass asks for the next one.
 template <typename T>
 void AttendTile(const AttentionTask& task, int first_key,
                 const KeyTile<T>& tile, const KeyTile<T>* next,
                 const Segment& segment) {
-  for (int row = 0; row<task.num_rows; next = row> 0 ? nullptr : next) {
+  for (int row = 0; row < task.num_rows;) {
     const KeyRange range = VisibleKeys(task, row, first_key);
     int same = 1;
     while (same < kMaxRows && row + same < task.num_rows &&
@@ -186,19 +200,8 @@ void AttendTile(const AttentionTask& task, int first_key,
       row += same;
       continue;
     }
-    if (kMaxRows >= 8 && same >= 8) {
-      AttendRows<8>(task, row, range, tile, next, segment);
-      row += 8;
-    } else if (kMaxRows >= 4 && same >= 4) {
-      AttendRows<4>(task, row, range, tile, next, segment);
-      row += 4;
-    } else if (kMaxRows >= 2 && same >= 2) {
-      AttendRows<2>(task, row, range, tile, next, segment);
-      row += 2;
-    } else {
-      AttendRows<1>(task, row, range, tile, next, segment);
-      ++row;
-    }
+    row += AttendSome<kMaxRows>(task, row, same, range, tile, next, segment);
+    next = nullptr;
   }
 }
 

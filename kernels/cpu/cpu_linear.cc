@@ -40,11 +40,10 @@ class PackResult {
 
 // Some rows and blocks in logical form, as WeightReader gives them.
 struct Int4Piece {
-  explicit Int4Piece(int64_t scales)
-      : q(int64_t{kPackBlocks} * kMaxBlock * kPackRows), z(scales), s(scales) {}
-  Int4Piece() : Int4Piece(int64_t{kPackBlocks} * kPackRows) {}
-  std::vector<uint8_t> q, z;
-  std::vector<float> s;
+  static constexpr size_t kScales = size_t{kPackBlocks} * kPackRows;
+  std::vector<uint8_t> q = std::vector<uint8_t>(kScales * kMaxBlock);
+  std::vector<uint8_t> z = std::vector<uint8_t>(kScales);
+  std::vector<float> s = std::vector<float>(kScales);
 };
 
 // Rows that are read together: whole tiles, or less than one.

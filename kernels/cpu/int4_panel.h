@@ -15,14 +15,13 @@ namespace quatrain {
 
 inline constexpr int kPanelTiles = 16;
 inline constexpr int kPanelBlocks = 2;  // of k, expanded together
-// Scales from here on could overflow in the kernels, which work in units of
-// 2^-28.
-inline constexpr float kPanelScaleLimit = 0x1p99f;
+// Scales from here on overflow in the kernels, which multiply them by 2^28.
+inline constexpr float kPanelScaleLimit = 0x1p100f;
 
-// Rows that go through the matrix tiles together: 16 of two digits, or 32 of
-// one.
-inline int UnitRows(int num_digits) { return num_digits == 2 ? 16 : 32; }
-inline int NumUnits(int rows, int num_digits) {
+// A unit of rows goes through the matrix tiles together: 16 of two digits, or
+// 32 of one.
+constexpr int UnitRows(int num_digits) { return num_digits == 2 ? 16 : 32; }
+constexpr int NumUnits(int rows, int num_digits) {
   return (rows + UnitRows(num_digits) - 1) / UnitRows(num_digits);
 }
 
@@ -52,7 +51,7 @@ struct Int4Panel {
   DType scale_dtype = DType::kF16;
   const BlockList& list;
   const PanelRows& x;
-  std::byte* workspace = nullptr;  // PanelWorkspaceBytes, aligned to 64
+  std::byte* workspace = nullptr;  // PanelWorkspace::bytes, aligned to 64
   uint8_t* marks = nullptr;        // [x.rows], set to 1 where one does not fit
 };
 

@@ -37,7 +37,7 @@
 namespace quatrain {
 namespace {
 
-constexpr float kUnit = 0x1p28f;  // contributions are rounded to 1 / kUnit
+constexpr float kFixedOne = 0x1p28f;  // 1 in units of 2^-28
 
 // 64 digits of 16 bits in kDigitOrder to 64 low and 64 high ones, k ascending.
 QUATRAIN_AVX512_INLINE void SplitDigits(const int16_t* digits, std::byte* low,
@@ -108,7 +108,7 @@ QUATRAIN_AVX512_INLINE void ExpandBlock(const Int4Panel& panel, int tile, int b,
   const int lane = b % kBlocksPerHeader * kTileRows;
   _mm512_store_ps(scales, _mm512_mul_ps(LoadScales(panel.scale_dtype,
                                                    header + kHeaderLanes, lane),
-                                        _mm512_set1_ps(kUnit)));
+                                        _mm512_set1_ps(kFixedOne)));
   const __m512i zero = _mm512_mullo_epi32(
       _mm512_cvtepu8_epi32(
           _mm_loadu_si128(reinterpret_cast<const __m128i*>(header + lane))),
@@ -124,8 +124,9 @@ QUATRAIN_AVX512_INLINE void ExpandBlock(const Int4Panel& panel, int tile, int b,
   }
 }
 
-// One block of k, 16 outputs, a unit of rows.
-struct Unit {
+// What goes through the pipeline together: one block of k, 16 outputs, a unit
+// of rows.
+struct BlockProduct {
   const std::byte* digits = nullptr;
   const std::byte* weights = nullptr;
   int steps = 0;
@@ -137,16 +138,17 @@ struct Unit {
 
 // sums[0, 16) += round_half_even(d * a * s), where s is in units of 2^-28.
 template <bool kCheck>
-QUATRAIN_AVX512_INLINE void AddRow(__m512i d, const Unit& unit, int row,
-                                   __m512 s) {
-  const __m512 a = _mm512_set1_ps(unit.row_scales[row]);
+QUATRAIN_AVX512_INLINE void AddRow(__m512i d, const BlockProduct& product,
+                                   int row, __m512 s) {
+  const __m512 a = _mm512_set1_ps(product.row_scales[row]);
   const __m512 c = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(d), a), s);
   if constexpr (kCheck) {
     const __mmask16 fits = _mm512_cmp_ps_mask(
-        _mm512_abs_ps(c), _mm512_set1_ps(kMaxContribution * kUnit), _CMP_LT_OQ);
-    if (fits != 0xffff) unit.marks[row] = 1;
+        _mm512_abs_ps(c), _mm512_set1_ps(kMaxContribution * kFixedOne),
+        _CMP_LT_OQ);
+    if (fits != 0xffff) product.marks[row] = 1;
   }
-  int64_t* sums = unit.sums + row * kTileRows;
+  int64_t* sums = product.sums + row * kTileRows;
   const __m512i low = _mm512_cvtps_epi64(_mm512_castps512_ps256(c));
   const __m512i high = _mm512_cvtps_epi64(_mm512_extractf32x8_ps(c, 1));
   _mm512_store_si512(sums, _mm512_add_epi64(_mm512_load_si512(sums), low));
@@ -156,19 +158,19 @@ QUATRAIN_AVX512_INLINE void AddRow(__m512i d, const Unit& unit, int row,
 
 // A quarter of a unit's rows, whose products are stored at `products`.
 template <int kDigits, bool kCheck>
-QUATRAIN_AVX512_INLINE void FinishQuarter(const Unit& unit,
+QUATRAIN_AVX512_INLINE void FinishQuarter(const BlockProduct& product,
                                           const int32_t* products,
                                           int quarter) {
-  const __m512 s = _mm512_load_ps(unit.output_scales);
+  const __m512 s = _mm512_load_ps(product.output_scales);
   for (int row = quarter * 4; row < quarter * 4 + 4; ++row) {
     const __m512i first = _mm512_load_si512(products + row * 16);
     const __m512i second = _mm512_load_si512(products + 256 + row * 16);
     if constexpr (kDigits == 2) {
       AddRow<kCheck>(_mm512_add_epi32(first, _mm512_slli_epi32(second, 8)),
-                     unit, row, s);
+                     product, row, s);
     } else {
-      AddRow<kCheck>(first, unit, row, s);
-      AddRow<kCheck>(second, unit, row + 16, s);
+      AddRow<kCheck>(first, product, row, s);
+      AddRow<kCheck>(second, product, row + 16, s);
     }
   }
 }
@@ -180,11 +182,11 @@ class Pipeline {
   explicit Pipeline(int32_t* products) : products_(products) {}
 
   // A null unit ends the run; after two of them nothing is left.
-  QUATRAIN_AVX512_INLINE void Push(const Unit* unit) {
+  QUATRAIN_AVX512_INLINE void Push(const BlockProduct* product) {
     if (odd_)
-      Advance<2, 0>(unit);
+      Advance<2, 0>(product);
     else
-      Advance<0, 2>(unit);
+      Advance<0, 2>(product);
     odd_ = !odd_;
   }
 
@@ -192,23 +194,23 @@ class Pipeline {
   // kSet: the two tiles that are multiplied into; kStored: the two that the
   // unit before left.
   template <int kSet, int kStored>
-  QUATRAIN_AVX512_INLINE void Advance(const Unit* unit) {
+  QUATRAIN_AVX512_INLINE void Advance(const BlockProduct* product) {
     int32_t* const finished = products_ + kSet * 256;
     int32_t* const stored = products_ + kStored * 256;
-    const Unit* const finish = in_memory_ ? &finish_ : nullptr;
-    if (unit != nullptr) {
+    const BlockProduct* const finish = in_memory_ ? &finish_ : nullptr;
+    if (product != nullptr) {
       Tiles::template Zero<kSet>();
       Tiles::template Zero<kSet + 1>();
-      LoadStep(*unit, 0);
+      LoadStep(*product, 0);
       Tiles::template Multiply<kSet, 4, 6>();
     }
     if (finish) FinishQuarter<kDigits, kCheck>(*finish, finished, 0);
-    if (unit != nullptr) Tiles::template Multiply<kSet + 1, 5, 6>();
+    if (product != nullptr) Tiles::template Multiply<kSet + 1, 5, 6>();
     if (finish) FinishQuarter<kDigits, kCheck>(*finish, finished, 1);
     if (in_tiles_) Tiles::template Store<kStored>(stored);
-    const bool more = unit != nullptr && unit->steps > 1;
+    const bool more = product != nullptr && product->steps > 1;
     if (more) {
-      LoadStep(*unit, 1);
+      LoadStep(*product, 1);
       Tiles::template Multiply<kSet, 4, 6>();
     }
     if (finish) FinishQuarter<kDigits, kCheck>(*finish, finished, 2);
@@ -217,13 +219,14 @@ class Pipeline {
     if (in_tiles_) Tiles::template Store<kStored + 1>(stored + 256);
     finish_ = store_;
     in_memory_ = in_tiles_;
-    in_tiles_ = unit != nullptr;
-    if (unit != nullptr) store_ = *unit;
+    in_tiles_ = product != nullptr;
+    if (product != nullptr) store_ = *product;
   }
 
-  QUATRAIN_AVX512_INLINE static void LoadStep(const Unit& unit, int step) {
-    const std::byte* digits = unit.digits + step * 2 * kTileBytes;
-    Tiles::template Load<6>(unit.weights + step * kTileBytes);
+  QUATRAIN_AVX512_INLINE static void LoadStep(const BlockProduct& product,
+                                              int step) {
+    const std::byte* digits = product.digits + step * 2 * kTileBytes;
+    Tiles::template Load<6>(product.weights + step * kTileBytes);
     Tiles::template Load<4>(digits);
     Tiles::template Load<5>(digits + kTileBytes);
   }
@@ -231,7 +234,7 @@ class Pipeline {
   int32_t* const products_;
   bool odd_ = false;
   bool in_tiles_ = false, in_memory_ = false;
-  Unit store_, finish_;
+  BlockProduct store_, finish_;
 };
 
 // Asks for the weights that the next blocks will be expanded from, a little at
@@ -274,7 +277,7 @@ QUATRAIN_AVX512 void MultiplyBlocks(const Int4Panel& panel,
                                     int count) {
   const BlockList& list = panel.list;
   const PanelRows& x = panel.x;
-  constexpr int kUnitRows = kDigits == 2 ? 16 : 32;
+  constexpr int kUnitRows = UnitRows(kDigits);
   constexpr int64_t kBlockBytes = int64_t{kMaxBlock} / kStepK * kTileBytes;
   for (int t = 0; t < panel.num_tiles; ++t)
     for (int i = 0; i < count; ++i) {
@@ -291,7 +294,7 @@ QUATRAIN_AVX512 void MultiplyBlocks(const Int4Panel& panel,
         const int at = t * kPanelBlocks + i;
         const int64_t step =
             int64_t{block.first_step} * x.units() + int64_t{u} * block.steps();
-        const Unit unit = {
+        const BlockProduct product = {
             .digits = x.digits + step * 2 * kTileBytes,
             .weights = work.weights + at * kBlockBytes,
             .steps = block.steps(),
@@ -301,7 +304,7 @@ QUATRAIN_AVX512 void MultiplyBlocks(const Int4Panel& panel,
             .sums = work.sums +
                     (int64_t{u} * panel.num_tiles + t) * kUnitRows * kTileRows,
             .marks = work.marks + u * kUnitRows};
-        pipeline.Push(&unit);
+        pipeline.Push(&product);
         ahead.Some();
       }
     }
@@ -312,7 +315,7 @@ QUATRAIN_AVX512 void MultiplyBlocks(const Int4Panel& panel,
 
 template <class Tiles, int kDigits, bool kCheck>
 QUATRAIN_AVX512 const int64_t* Multiply(const Int4Panel& panel) {
-  Tiles::Configure();
+  Tiles::Begin();
   const int rows = panel.x.padded_rows();
   const PanelWorkspace work(panel.workspace, rows);
   std::memset(work.marks, 0, rows);
@@ -322,6 +325,7 @@ QUATRAIN_AVX512 const int64_t* Multiply(const Int4Panel& panel) {
   for (int b = 0; b < num_blocks; b += kPanelBlocks)
     MultiplyBlocks<Tiles, kDigits, kCheck>(
         panel, work, b, std::min(kPanelBlocks, num_blocks - b));
+  Tiles::End();
   for (int r = 0; kCheck && r < panel.x.rows; ++r)
     panel.marks[r] |= work.marks[r];
   return work.sums;

@@ -66,7 +66,7 @@ struct Projector::Chunk {
   }
   // A thread's own memory; attention never runs meanwhile.
   std::byte* ThreadScratch(int thread) const {
-    return scratch + shape.attention + thread * shape.attention_bytes;
+    return scratch + shape.per_thread + thread * shape.thread_bytes;
   }
   // Where the f32 outputs of row r go.
   float* Outputs(int r) const {
@@ -110,17 +110,22 @@ void Projector::Run(int num_rows, const std::function<const float*(int)>& row,
 RowPlan Projector::Plan(const CpuLinear& linear, const ScratchShape& shape,
                         int rows, int* count) const {
   const int unit_rows = UnitRows(num_digits_);
-  int in_passes = rows, in_panels = rows;
+  const bool int4 = std::ranges::any_of(linear.parts, &CpuPart::is_int4);
+  const bool has_panels =
+      panels_ != nullptr && int4 && linear.max_scale < kPanelScaleLimit;
+  int in_passes = rows, in_panels = has_panels ? rows : 0;
   for (const BlockList& list : linear.lists) {
     in_passes = std::min(in_passes, shape.RowsOf(list));
     in_panels = std::min(in_panels, shape.PanelRowsOf(list, num_digits_));
   }
-  RowPlan plan = PlanRows(
-      costs_, std::min(rows, std::max(in_passes, in_panels)), unit_rows);
-  plan.by_panel = plan.by_panel && in_panels >= std::min(rows, unit_rows) &&
-                  linear.max_scale < kPanelScaleLimit;
-  *count = plan.by_panel ? in_panels : in_passes;
-  return plan;
+  if (in_panels >= std::min(rows, unit_rows)) {
+    const RowPlan plan = PlanRows(costs_, in_panels, unit_rows);
+    *count = in_panels;
+    if (plan.by_panel) return plan;
+  }
+  *count = in_passes;
+  return {.rows_per_pass =
+              PlanRows(costs_, in_passes, unit_rows).rows_per_pass};
 }
 
 void Projector::Prepare(Chunk& chunk, int list) const {
@@ -153,7 +158,8 @@ void Projector::PrepareRow(Chunk& chunk, int list, int r, int thread) const {
     panels_->arrange(blocks, digits, d.scales, r, chunk.Panels(blocks));
   else if (int4_.arrange != nullptr)
     int4_.arrange(digits, blocks.num_digits);
-  chunk.check[r] = !(range.max_abs * linear.max_scale < kNoCheckBelow);
+  chunk.check[r] = !(range.max_abs * linear.max_scale < kNoCheckBelow &&
+                     range.max_abs < kNoOverflowBelow);
   if (!range.finite) chunk.mark(pool_.threads(), r) = 1;
 }
 

@@ -17,7 +17,7 @@ namespace quatrain {
 
 // All products of activations and a linear's packed parts: norm, digits,
 // products, and what the role does with the sums. Blocking and threading; the
-// inner loops are the three kernel tables.
+// inner loops are the kernel tables.
 class Projector {
  public:
   // `one_digit`: activations of 8 bits instead of 16.

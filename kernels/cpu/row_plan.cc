@@ -16,8 +16,9 @@ constexpr RowCosts kVnniOneDigitCosts = {
 
 // Sapphire Rapids. The tiles by a prototype (two digits 202 to 219; one digit,
 // twice the rows in a unit, by the ratio of its rates); the rest by what
-// bandwidth leaves, so that tiles take over near 9 rows, as they did there. To
-// be replaced by kernel_cycles' where such a machine is at hand.
+// bandwidth leaves, so that tiles take over near 9 rows (18 with one digit), as
+// they did there. To be replaced by kernel_cycles' where such a machine is at
+// hand.
 constexpr RowCosts kAmxCosts = {
     {90, 110, 140, 180, 220, 265, 305, 350}, 210, 150};
 constexpr RowCosts kAmxOneDigitCosts = {

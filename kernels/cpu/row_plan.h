@@ -1,12 +1,14 @@
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/cpu/int4_matmul.h"
 #include "kernels/cpu/isa.h"
 
 namespace quatrain {
 
 // What products cost: cycles of one thread for a block of 128 k and 16 outputs,
-// weights in the second-level cache (docs/numbers.md has the table, measured by
+// weights in the second-level cache (docs/cpu.md has the table, measured by
 // tests/kernels/kernel_cycles.cc).
 struct RowCosts {
   int rows[kRowGroup] = {};  // by the row kernel of 1 to 8 rows

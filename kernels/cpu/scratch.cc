@@ -39,28 +39,29 @@ ScratchShape::ScratchShape(int max_tokens, const LinearWidths& widths,
       std::max(chunk_rows * WholeLines(4 * w + 256), WholeLines(24 * w + 256));
   const int64_t unit = UnitRows(1);
   const int padded_rows = (chunk_rows + unit - 1) / unit * unit;
-  attention_bytes = std::max(WholeLines(kAttentionBytes),
-                             PanelWorkspace(nullptr, padded_rows).bytes);
+  thread_bytes = std::max(WholeLines(kAttentionBytes),
+                          PanelWorkspace(nullptr, padded_rows).bytes);
   partial_bytes = threads > 1 ? kPartialBytes : 0;
   gate_up = normed + WholeLines(4 * chunk_rows * w);
   digits = gate_up + WholeLines(int64_t{4} * chunk_rows * widths.gate_up);
-  attention = digits + digit_bytes;
-  partials = attention + threads * attention_bytes;
+  per_thread = digits + digit_bytes;
+  partials = per_thread + threads * thread_bytes;
   total_bytes = partials + partial_bytes;
 }
 
 int ScratchShape::RowsOf(const BlockList& list) const {
-  const int64_t rows = (attention - digits) / DigitRowBytes(list);
+  const int64_t rows = (per_thread - digits) / DigitRowBytes(list);
   CHECK_GE(rows, 1) << "the digits of a row of " << list.num_digits;
   return static_cast<int>(
       std::min<int64_t>(rows, std::min(chunk_rows, kPassRows)));
 }
 
 int ScratchShape::PanelRowsOf(const BlockList& list, int num_digits) const {
-  if (DigitRowBytes(list) > attention_bytes) return 0;  // of one row, first
+  if (DigitRowBytes(list) > thread_bytes) return 0;  // of one row, first
   const int unit = UnitRows(num_digits);
   int rows = chunk_rows;
-  while (rows > 0 && PanelRowBytes(list, rows, num_digits) > attention - digits)
+  while (rows > 0 &&
+         PanelRowBytes(list, rows, num_digits) > per_thread - digits)
     rows = (rows - 1) / unit * unit;
   return rows;
 }

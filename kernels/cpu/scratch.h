@@ -29,13 +29,13 @@ struct ScratchShape {
 
   LinearWidths widths;
   int chunk_rows = 0;
-  int64_t normed = 0;     // f32 [chunk_rows, widths.input]
-  int64_t gate_up = 0;    // f32 [chunk_rows, widths.gate_up]
-  int64_t digits = 0;     // rows of DigitRowBytes(), or PanelRowBytes() of all
-  int64_t attention = 0;  // per thread attention_bytes; in a product the
-                          // thread's PanelWorkspace
-  int64_t partials = 0;   // of long sequences that several threads share
-  int64_t attention_bytes = 0;
+  int64_t normed = 0;      // f32 [chunk_rows, widths.input]
+  int64_t gate_up = 0;     // f32 [chunk_rows, widths.gate_up]
+  int64_t digits = 0;      // rows of DigitRowBytes(), or PanelRowBytes() of all
+  int64_t per_thread = 0;  // thread_bytes each: a task of attention, or in a
+                           // product one row's digits, then a PanelWorkspace
+  int64_t partials = 0;    // of long sequences that several threads share
+  int64_t thread_bytes = 0;
   int64_t partial_bytes = 0;
   int64_t total_bytes = 0;
 };

@@ -19,10 +19,9 @@ inline constexpr int kTileLine = 64;     // bytes of a row
 // literal numbers, and GCC 12's for the configuration declares 8 of its 64
 // bytes, so that the others are optimised away.
 struct HardwareTiles {
-  // Once per thread before anything else.
-  static void Configure() {
-    thread_local bool configured = false;
-    if (configured) return;
+  // Before and after the others, on the same thread. A thread that sleeps shall
+  // not carry 8 KB of tiles along.
+  static void Begin() {
     struct alignas(64) Config {
       uint8_t palette, start_row, reserved[14];
       uint16_t row_bytes[16];
@@ -34,9 +33,9 @@ struct HardwareTiles {
       config.row_bytes[i] = kTileLine;
       config.rows[i] = 16;
     }
-    asm volatile("ldtilecfg %0" ::"m"(config));
-    configured = true;
+    asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
   }
+  static void End() { asm volatile("tilerelease"); }
   template <int kTile>
   static void Zero() {
     asm volatile("tilezero %%tmm%c0" ::"i"(kTile));
@@ -66,7 +65,8 @@ struct HardwareTiles {
 
 // The same in memory, as naive loops.
 struct EmulatedTiles {
-  static void Configure() {}
+  static void Begin() {}
+  static void End() {}
   template <int kTile>
   static void Zero() {
     std::memset(Bytes(kTile), 0, kTileBytes);

@@ -128,7 +128,9 @@ TEST(CpuProjectTest, Int4WithOneDigit) {
   Random random(23);
   const int cols = 700;
   const HostInt4 host(40, cols, BlockEnds(cols, 100), 0.02f, random);
-  for (int rows = 1; rows <= 17; ++rows) {
+  std::vector<int> counts = {18, 33, 65};
+  for (int rows = 1; rows <= 17; ++rows) counts.push_back(rows);
+  for (const int rows : counts) {
     const ProjectCase c = {.linear = {.cols = cols, .parts = {host.part()}},
                            .role = LinearRole::kO,
                            .rows = rows,
@@ -187,7 +189,7 @@ std::vector<int> RowCounts(const std::string& isa, int num_digits) {
                          plan.rows_per_pass != before.rows_per_pass;
     const int past = rows % 64;
     if (rows <= 34 || rows == 600 || past == 63 || past <= 1 ||
-        (changes && rows < 130)) {
+        (rows < 130 && (changes || rows % 16 <= 1))) {
       if (changes && counts.back() != rows - 1) counts.push_back(rows - 1);
       counts.push_back(rows);
     }
@@ -256,11 +258,15 @@ TEST(CpuProjectTest, Int4OfExtremeDigits) {
     std::fill_n(host.q().begin() + n * cols, cols, n % 2 ? 15 : 0);
     host.z()[2 * n] = host.z()[2 * n + 1] = n % 2 ? 0 : 15;
   }
-  std::vector<float> x(2 * cols, 1.0f);
-  for (int k = 0; k < cols; ++k) x[cols + k] = k % 2 ? -1.0f : 1.0f;
-  ExpectEqualToReference(
-      {.linear = {.cols = cols, .parts = {host.part()}}, .rows = 2, .x = x},
-      "extreme digits");
+  for (const int rows : {2, 20}) {
+    std::vector<float> x(rows * cols, 1.0f);
+    for (int i = 0; i < rows * cols; ++i)
+      if (i / cols % 2 == 1 && i % 2 == 0) x[i] = -1.0f;
+    ExpectEqualToReference({.linear = {.cols = cols, .parts = {host.part()}},
+                            .rows = rows,
+                            .x = x},
+                           "extreme digits");
+  }
 }
 
 TEST(CpuProjectTest, DenseOfEveryShape) {
@@ -335,7 +341,7 @@ TEST(CpuProjectTest, MarksRowsThatAreNotFinite) {
   for (const LinearRole role :
        {LinearRole::kQkv, LinearRole::kO, LinearRole::kGateUp}) {
     for (const LogicalPart& part : {int4.part(), plain.part(), dense.part()}) {
-      for (const int rows : {1, 7, 19}) {
+      for (const int rows : {1, 7, 19, 40}) {
         std::vector<float> x = random.Normals(rows * cols);
         for (int r = 0; r < rows; ++r) {
           float* row = x.data() + r * cols;
@@ -344,11 +350,14 @@ TEST(CpuProjectTest, MarksRowsThatAreNotFinite) {
           if (r % 6 == 2) row[random.Int(0, cols - 1)] = 3e38f;
           if (r % 6 == 3) row[259] = -1e8f;
         }
-        ExpectEqualToReference({.linear = {.cols = cols, .parts = {part}},
-                                .role = role,
-                                .rows = rows,
-                                .x = x},
-                               "marks, rows " + std::to_string(rows));
+        for (const Activations activations :
+             {Activations::kExact, Activations::kInt8})
+          ExpectEqualToReference({.linear = {.cols = cols, .parts = {part}},
+                                  .role = role,
+                                  .rows = rows,
+                                  .x = x},
+                                 "marks, rows " + std::to_string(rows),
+                                 activations);
       }
     }
   }
@@ -362,11 +371,47 @@ TEST(CpuProjectTest, MarksExactlyWhatDoesNotFit) {
     host.s()[n] = 1.0f;
   }
   for (const float x : {4368.0f, 4369.0f, 4369.06f, 4369.07f, 4370.0f, 5000.0f})
-    ExpectEqualToReference({.linear = {.cols = 128, .parts = {host.part()}},
-                            .role = LinearRole::kO,
-                            .rows = 1,
-                            .x = std::vector<float>(128, x)},
-                           "x " + std::to_string(x));
+    for (const int rows : {1, 20})
+      ExpectEqualToReference({.linear = {.cols = 128, .parts = {host.part()}},
+                              .role = LinearRole::kO,
+                              .rows = rows,
+                              .x = std::vector<float>(rows * 128, x)},
+                             "x " + std::to_string(x));
+}
+
+// Scales of any size: none, subnormal, and up to where matrix tiles give up.
+TEST(CpuProjectTest, ScalesFromZeroToTheLargest) {
+  Random random(26);
+  const int cols = 260;
+  for (const float scale : {0.0f, 1e-40f, 1e-33f, 0x1.fffffep99f, 0x1p100f}) {
+    HostInt4 host = HostInt4(20, cols, BlockEnds(cols, 128), 0.02f, random)
+                        .WithScales(DType::kF32);
+    std::fill(host.s().begin(), host.s().end(), scale);
+    for (const float x : {3e38f, 1.0f, 1e-25f, 1e-36f}) {
+      std::vector<float> values = random.Normals(20 * cols);
+      for (float& value : values) value = std::copysign(x, value);
+      for (const int rows : {3, 20})
+        ExpectEqualToReference(
+            {.linear = {.cols = cols, .parts = {host.part()}},
+             .role = LinearRole::kO,
+             .rows = rows,
+             .x = {values.begin(), values.begin() + rows * cols}},
+            "scale " + std::to_string(scale) + " x " + std::to_string(x));
+    }
+  }
+}
+
+// Short blocks need more room for digits than a chunk of the usual kind has.
+TEST(CpuProjectTest, ChunksThatTheScratchMemoryCutsShort) {
+  Random random(27);
+  for (const int group : {16, 32}) {
+    const int cols = 2512;
+    const HostInt4 host(21, cols, BlockEnds(cols, group), 0.02f, random);
+    ExpectEqualToReference({.linear = {.cols = cols, .parts = {host.part()}},
+                            .rows = 128,
+                            .x = HardRows(128, cols, random)},
+                           "groups of " + std::to_string(group));
+  }
 }
 
 TEST(CpuProjectTest, ARankWithoutAPart) {
@@ -405,6 +450,12 @@ TEST(CpuProjectTest, AllocatesExactlyWhatRecordSizeSays) {
                                  DenseRecordBytes(20, cols, DType::kF16));
   EXPECT_EQ(used["runtime"],
             ScratchBytes(options.max_tokens, {.input = cols}, 2));
+  auto gate_up = backend->PackLinear(
+      {.cols = cols, .parts = {int4.part(), int4.part()}}, LinearRole::kGateUp);
+  ASSERT_TRUE(gate_up.ok());
+  EXPECT_EQ(
+      backend->memory().used_bytes_by_tag()["runtime"],
+      ScratchBytes(options.max_tokens, {.input = cols, .gate_up = 66}, 2));
 }
 
 TEST(CpuProjectTest, ReportsTheReadersErrorAndTheBudget) {

@@ -158,7 +158,7 @@ void DigestActivations(Isa isa) {
   digest.Print("activations");
 }
 
-// 70 keys in blocks of 16, 9 rows that see parts of them.
+// 1,070 keys in blocks of 16, 9 rows that see parts of them.
 void DigestAttention(Isa isa, DType dtype, int dim) {
   Digest digest;
   const AttentionKernels& kernels = AttentionKernelsFor(isa, dtype);
@@ -175,7 +175,7 @@ void DigestAttention(Isa isa, DType dtype, int dim) {
     kernels.store(kv, table[j / 16] * 16 + j % 16, k.data(), v.data());
   }
   const ScratchShape shape(1, {}, 1);
-  std::vector<std::byte> scratch(shape.attention_bytes + 64);
+  std::vector<std::byte> scratch(shape.thread_bytes + 64);
   AttentionTask task;
   task.kv = &kv;
   task.block_table = table.data();

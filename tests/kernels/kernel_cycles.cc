@@ -1,6 +1,6 @@
 // Prints what the int4 kernels cost, in cycles of one thread for 128 k and 16
 // outputs, for every instruction set of this machine: the figures that
-// kernels/cpu/row_plan.cc chooses by (docs/numbers.md). Weights come from the
+// kernels/cpu/row_plan.cc chooses by (docs/cpu.md). Weights come from the
 // second-level cache. Cycles are counted against a chain of multiplications, in
 // CPU time of the thread, best of several runs.
 //
@@ -18,6 +18,7 @@
 #include "kernels/cpu/int4_matmul.h"
 #include "kernels/cpu/int4_panel.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/exact_sum.h"
 #include "tests/support/random.h"
 
 namespace quatrain {
@@ -84,7 +85,8 @@ struct Digits {
         sums(scales.size()) {
     for (int r = 0; r < kPanelSweepRows; ++r)
       ActivationKernelsFor(isa).digits(
-          &data.x[size_t(r) * kCols], data.list, num_digits == 1 ? 127 : 32639,
+          &data.x[size_t(r) * kCols], data.list,
+          num_digits == 1 ? kMaxOneDigit : kMaxDigits,
           &digits[size_t(r) * kCols], &scales[r * data.list.num_blocks()],
           &sums[r * data.list.num_blocks()]);
   }
@@ -135,13 +137,14 @@ void PrintPanels(const Data& data, Isa isa, int num_digits, double frequency) {
     for (int r = 0; r < rows; ++r)
       kernels.arrange(data.list, &d.digits[size_t(r) * kCols],
                       &d.scales[r * blocks], r, x);
-    std::vector<std::byte> memory(PanelWorkspace(nullptr, rows).bytes + 64);
-    const size_t past = reinterpret_cast<uintptr_t>(memory.data()) % 64;
+    std::vector<std::byte> memory(PanelWorkspace(nullptr, rows).bytes +
+                                  kTileLine);
+    const size_t past = reinterpret_cast<uintptr_t>(memory.data()) % kTileLine;
     std::vector<uint8_t> marks(rows);
     const double seconds = BestSeconds([&] {
       kernels.multiply[num_digits - 1][0](
           {data.record.data(), data.tile_bytes, kTiles, DType::kF16, data.list,
-           x, memory.data() + (64 - past), marks.data()});
+           x, memory.data() + (kTileLine - past), marks.data()});
     });
     cycles[i] = seconds * frequency / (kTiles * blocks);
   }

@@ -1,5 +1,7 @@
 #include "kernels/cpu/row_plan.h"
 
+#include <algorithm>
+
 #include "gtest/gtest.h"
 
 namespace quatrain {

@@ -76,6 +76,23 @@ TEST_F(LinearSourceTest, ARectangleReadsTheSameAsTheWhole) {
   }
 }
 
+TEST_F(LinearSourceTest, SomeBlocksReadTheSameAsAll) {
+  Open(Awq(48, 512, 64));
+  const LinearSlice slice = *Whole(48, 512);
+  const Int4Piece all = Read(slice, 0, 48);
+  std::vector<uint8_t> q(3 * 64 * 10), z(3 * 10);
+  std::vector<float> s(3 * 10);
+  ASSERT_TRUE(
+      slice.ReadInt4({5, 15}, {2, 5}, q.data(), z.data(), s.data()).ok());
+  for (int k = 0; k < 3 * 64; ++k) {
+    for (int row = 0; row < 10; ++row) {
+      ASSERT_EQ(q[k * 10 + row], all.q[(128 + k) * 48 + 5 + row]);
+      ASSERT_EQ(z[k / 64 * 10 + row], all.z[(2 + k / 64) * 48 + 5 + row]);
+      ASSERT_EQ(s[k / 64 * 10 + row], all.s[(2 + k / 64) * 48 + 5 + row]);
+    }
+  }
+}
+
 TEST_F(LinearSourceTest, OneGroupForAllStillHasBlocksOf128) {
   Open(Awq(8, 320, 320));
   const LinearSlice slice = *Whole(8, 320);
