@@ -23,7 +23,6 @@ namespace quatrain {
 namespace {
 
 constexpr int64_t kTotalBytes = int64_t{1} << 30;  // of K and V, rotated over
-constexpr double kSecondsPerLine = 0.8;
 constexpr int kBlockSize = 16;
 constexpr int kHeadDim = 128;
 
@@ -37,6 +36,7 @@ struct Line {
 
 struct Bench {
   int threads;
+  double seconds;  // of each measurement
   Backend& backend;
   ThreadPool& pool;
   std::vector<Line> lines;
@@ -94,7 +94,7 @@ absl::Status NormAndDigits(Bench& bench) {
   ASSIGN_OR_RETURN(const WeightCopies one,
                    MakeInt4Copies(kCols, 16, bench.backend, 1));
   bench.lines.push_back({"norm, digits and 16 outputs of 4096",
-                         BestSeconds(1, 1 << 14, kSecondsPerLine, [&](size_t) {
+                         BestSeconds(1, 1 << 14, bench.seconds, [&](size_t) {
                            bench.backend.Project(View(x, 1), &norm,
                                                  *one.linears[0], View(out, 1));
                          })});
@@ -113,10 +113,10 @@ absl::Status Head(Bench& bench, int rows) {
   Line line{absl::StrCat("head 4096x32000 f16, ", rows,
                          rows == 1 ? " row" : " rows")};
   line.bytes = copies.bytes_each;
-  line.read = ReadBytesPerSecond(copies, bench.pool, kSecondsPerLine);
+  line.read = ReadBytesPerSecond(copies, bench.pool, bench.seconds);
   line.ops = 2.0 * rows * kCols * kVocab;
   line.seconds = BestSeconds(
-      copies.linears.size(), copies.bytes_each, kSecondsPerLine, [&](size_t i) {
+      copies.linears.size(), copies.bytes_each, bench.seconds, [&](size_t i) {
         bench.backend.Head(View(x, rows), norm, *copies.linears[i], wanted,
                            View(logits, rows));
       });
@@ -206,12 +206,12 @@ absl::Status Attention(Bench& bench, const AttentionCase& c) {
                          " x ", c.tokens, " after ", c.cached)};
   if (decode) {
     line.bytes = bytes;
-    line.read = BestReadBytesPerSecond(pieces, bench.pool, kSecondsPerLine);
+    line.read = BestReadBytesPerSecond(pieces, bench.pool, bench.seconds);
   }
   const double pairs =
       c.tokens * (c.cached + (c.tokens + 1) / 2.0) * c.sequences;
   line.ops = 4.0 * pairs * c.q_heads * kHeadDim;
-  line.seconds = BestSeconds(layers, bytes, kSecondsPerLine, [&](size_t i) {
+  line.seconds = BestSeconds(layers, bytes, bench.seconds, [&](size_t i) {
     const KvLayer kv{pool.data() + i * bytes,
                      DType::kF16,
                      num_blocks,
@@ -262,14 +262,14 @@ void Print(const Bench& bench) {
   }
 }
 
-int Run(int threads, const std::string& isa) {
+int Run(int threads, const std::string& isa, double seconds) {
   if (threads == 0) threads = Cores();
   const bool spin = threads <= Cores();
   const auto backend = MakeCpuBackend(
       {.max_tokens = 512, .threads = threads, .spin = spin, .isa = isa});
   if (!backend.ok()) return Fail(kExitUsage, backend.status());
   ThreadPool pool(threads, spin);
-  Bench bench{threads, **backend, pool, {}};
+  Bench bench{threads, seconds, **backend, pool, {}};
   const absl::Status status = MeasureAll(bench);
   if (!status.ok()) return Fail(ExitCodeOf(status), status);
   Print(bench);
@@ -282,12 +282,15 @@ RunCommand AddBenchOperations(CLI::App& app) {
   struct Flags {
     int threads = 0;
     std::string isa;
+    double seconds = 0.8;
   };
   auto f = std::make_shared<Flags>();
   app.add_option("--threads", f->threads, "0: one per core")
       ->check(CLI::Range(0, 1024));
   app.add_option("--isa", f->isa, "force an instruction set");
-  return [f] { return Run(f->threads, f->isa); };
+  app.add_option("--seconds", f->seconds, "of each measurement; default 0.8")
+      ->check(CLI::Range(0.001, 3600.0));
+  return [f] { return Run(f->threads, f->isa, f->seconds); };
 }
 
 }  // namespace quatrain

@@ -159,3 +159,39 @@ def test_bench_latency_refuses_what_the_model_cannot_hold():
     done = run("bench", "latency", TALES, "--input-len", "100000")
     assert (done.returncode, done.stdout) == (2, "")
     assert "100064 tokens, the model's context is" in done.stderr
+
+
+def rows_of(table):
+    """The cells of a markdown table, without its head."""
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_bench_load_packs_and_watches_the_memory():
+    done = run("bench", "load", TALES, "--num-iters", "1", "--tp", "2", "--rank", "1")
+    assert done.returncode == 0, done.stderr
+    [row] = rows_of(done.stdout)
+    in_file, packed, seconds, speed = map(float, row[:4])
+    assert 1 < in_file <= packed < 2 * in_file and seconds > 0 and speed > 0
+
+
+def test_bench_load_refuses_a_rank_that_is_not_there():
+    done = run("bench", "load", TALES, "--rank", "1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--rank: 1, the layout has 1 ranks" in done.stderr
+
+
+def test_bench_operations_prints_every_operation():
+    done = run("bench", "operations", "--seconds", "0.01")
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(done.stdout)
+    names = " ".join(row[0] for row in rows)
+    for part in ("barrier", "norm", "head", "decode attention", "prefill attention"):
+        assert part in names
+    assert all(float(row[1]) > 0 for row in rows)
+
+
+def test_bench_operations_refuses_an_unknown_instruction_set():
+    done = run("bench", "operations", "--isa", "sse2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert 'quatrain: --isa: "sse2", this machine has auto' in done.stderr
