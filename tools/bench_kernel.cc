@@ -4,12 +4,12 @@
 #include <cstdio>
 #include <memory>
 #include <random>
-#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/num_cores.h"
 #include "base/status_macros.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/thread_pool.h"
@@ -137,7 +137,7 @@ absl::Status Run(const BenchKernelOptions& options) {
     if (n < 1 || n > 1 << 16)
       return absl::InvalidArgumentError(
           absl::StrCat("--rows: ", n, ", expected 1..65536"));
-  const int cores = std::max(1u, std::thread::hardware_concurrency());
+  const int cores = NumCores();
   const int threads = options.threads == 0 ? cores : options.threads;
   if (threads < 1 || threads > 1024)
     return absl::InvalidArgumentError(

@@ -3,11 +3,11 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/logging.h"
+#include "base/num_cores.h"
 #include "base/status_macros.h"
 #include "kernels/device_memory.h"
 #include "tools/bench_latency_table.h"
@@ -31,10 +31,6 @@ struct Flags {
   LocalFlags local;
   std::string output = "md";
 };
-
-int Cores() {
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
 
 // Reads memory that no cache holds, by as many threads as there are cores.
 class MemoryReader {
@@ -65,7 +61,7 @@ class MemoryReader {
  private:
   DeviceMemory memory_{0};
   DeviceBuffer buffer_;
-  ThreadPool pool_{Cores(), /*spin=*/true};
+  ThreadPool pool_{NumCores(), /*spin=*/true};
   std::vector<ReadPiece> pieces_;
 };
 

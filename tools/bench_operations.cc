@@ -5,10 +5,10 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/num_cores.h"
 #include "base/status_macros.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/thread_pool.h"
@@ -41,10 +41,6 @@ struct Bench {
   ThreadPool& pool;
   std::vector<Line> lines;
 };
-
-int Cores() {
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
 
 std::vector<float> Normals(size_t n) {
   std::mt19937 engine(2);
@@ -80,10 +76,10 @@ void Barriers(Bench& bench) {
   };
   bench.lines.push_back({absl::StrCat("barrier of ", bench.threads, " threads"),
                          best_of_five(bench.pool, ThreadSeconds)});
-  const int many = 2 * Cores();
+  const int many = 2 * NumCores();
   ThreadPool crowd(many, /*spin=*/false);
   bench.lines.push_back({absl::StrCat("barrier of ", many, " threads on ",
-                                      Cores(), " cores, real time"),
+                                      NumCores(), " cores, real time"),
                          best_of_five(crowd, SteadySeconds)});
 }
 
@@ -263,8 +259,8 @@ void Print(const Bench& bench) {
 }
 
 int Run(int threads, const std::string& isa, double seconds) {
-  if (threads == 0) threads = Cores();
-  const bool spin = threads <= Cores();
+  if (threads == 0) threads = NumCores();
+  const bool spin = threads <= NumCores();
   const auto backend = MakeCpuBackend(
       {.max_tokens = 512, .threads = threads, .spin = spin, .isa = isa});
   if (!backend.ok()) return Fail(kExitUsage, backend.status());

@@ -1,11 +1,11 @@
 #include "worker/communicators.h"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/logging.h"
+#include "base/num_cores.h"
 #include "base/status_macros.h"
 #include "worker/gloo_context.h"
 #include "worker/gloo_message_path.h"
@@ -189,10 +189,6 @@ class Formation {
 
   bool MaySpin() const {
     return options_.spin && seat_.tp_size() <= NumCores();
-  }
-
-  static int NumCores() {
-    return static_cast<int>(std::thread::hardware_concurrency());
   }
 
   absl::Status MakeLinks(Communicators* made) {

@@ -2,17 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/num_cores.h"
 #include "base/status_macros.h"
 
 namespace quatrain {
 namespace {
-
-int Cores() {
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
 
 absl::StatusOr<Layout> ReadLayout(const internal::v1::Layout& proto) {
   Layout layout;
@@ -66,11 +62,11 @@ absl::Status ReadChoices(const internal::v1::EngineConfig& config,
 }  // namespace
 
 int EngineSettings::num_threads() const {
-  return threads > 0 ? threads : std::max(1, Cores() / ranks_on_host);
+  return threads > 0 ? threads : std::max(1, NumCores() / ranks_on_host);
 }
 
 bool EngineSettings::may_spin() const {
-  return num_threads() * ranks_on_host <= Cores();
+  return num_threads() * ranks_on_host <= NumCores();
 }
 
 absl::StatusOr<EngineSettings> ReadEngineConfig(

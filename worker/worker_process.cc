@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <optional>
 #include <random>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/host_name.h"
+#include "base/num_cores.h"
 #include "base/version.h"
 #include "model/model.h"
 #include "spdlog/spdlog.h"
@@ -54,7 +54,7 @@ void AddDevices(const WorkerOptions& options,
     device->set_kind("cpu");
     device->set_description(description);
     device->set_limit_bytes(budget.limits[i]);
-    device->set_cores(std::max(1u, std::thread::hardware_concurrency()));
+    device->set_cores(NumCores());
     spdlog::info("device {}/{}: {}, of {} cores", options.name,
                  devices[i].ordinal, description, device->cores());
   }

@@ -20,23 +20,26 @@
 #include "kernels/exact_sum.h"
 
 #if defined(__clang__)
-#define QUATRAIN_VNNI \
-  __attribute__((     \
+#define QUATRAIN_AVX512 \
+  __attribute__((       \
       target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
 #else
 #pragma GCC push_options
 #pragma GCC target( \
     "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")
-#define QUATRAIN_VNNI
+#define QUATRAIN_AVX512
 #endif
-#define QUATRAIN_VNNI_INLINE QUATRAIN_VNNI inline __attribute__((always_inline))
+#define QUATRAIN_AVX512_INLINE \
+  QUATRAIN_AVX512 inline __attribute__((always_inline))
+
+#include "kernels/cpu/load_scales-inl.h"
 
 namespace quatrain {
 namespace {
 
 // In every 16 bytes, eight digits in kDigitOrder become the low digits of k 0
 // to 7, then the high ones.
-QUATRAIN_VNNI void Arrange(int16_t* digits, int num_digits) {
+QUATRAIN_AVX512 void Arrange(int16_t* digits, int num_digits) {
   alignas(16) constexpr uint8_t kOrder[16] = {0, 4, 2, 6, 8, 12, 10, 14,
                                               1, 5, 3, 7, 9, 13, 11, 15};
   const __m128i order =
@@ -53,7 +56,7 @@ QUATRAIN_VNNI void Arrange(int16_t* digits, int num_digits) {
 }
 
 // Four bytes at `bytes` in every lane.
-QUATRAIN_VNNI_INLINE __m512i Four(const int16_t* bytes, int index) {
+QUATRAIN_AVX512_INLINE __m512i Four(const int16_t* bytes, int index) {
   int32_t four;
   __builtin_memcpy(&four, reinterpret_cast<const char*>(bytes) + 4 * index,
                    sizeof(four));
@@ -63,9 +66,9 @@ QUATRAIN_VNNI_INLINE __m512i Four(const int16_t* bytes, int index) {
 // d[r] += the products of a block's words with row r's digits; kDigits: of 8
 // bits each, 1 where all high ones are 0.
 template <int kRows, int kDigits>
-QUATRAIN_VNNI_INLINE void AddBlock(const std::byte* words,
-                                   const BlockSpan& block, const DigitRows& x,
-                                   __m512i (&d)[kRows]) {
+QUATRAIN_AVX512_INLINE void AddBlock(const std::byte* words,
+                                     const BlockSpan& block, const DigitRows& x,
+                                     __m512i (&d)[kRows]) {
   // One chain of additions per digit and row would wait for itself where rows
   // are few: then low and high nibbles have chains of their own.
   constexpr int kChains = kRows <= 3 ? 2 : 1;
@@ -104,28 +107,12 @@ QUATRAIN_VNNI_INLINE void AddBlock(const std::byte* words,
   }
 }
 
-// The scales of a header, whatever they are stored as.
-QUATRAIN_VNNI_INLINE void WidenScales(DType dtype, const std::byte* from,
-                                      float* out) {
-  for (int i = 0; i < kHeaderLanes; i += kTileRows) {
-    const auto* bits =
-        reinterpret_cast<const __m256i*>(from + i * SizeOf(dtype));
-    const __m512 s =
-        dtype == DType::kF16 ? _mm512_cvtph_ps(_mm256_loadu_si256(bits))
-        : dtype == DType::kBF16
-            ? _mm512_castsi512_ps(_mm512_slli_epi32(
-                  _mm512_cvtepu16_epi32(_mm256_loadu_si256(bits)), 16))
-            : _mm512_loadu_ps(bits);
-    _mm512_store_ps(out + i, s);
-  }
-}
-
 // The 64-bit sums of a row: outputs 0 to 7, and 8 to 15.
 struct RowSums {
   __m512i low, high;
 };
 
-QUATRAIN_VNNI_INLINE void AddContributions(__m512 c, RowSums* sums) {
+QUATRAIN_AVX512_INLINE void AddContributions(__m512 c, RowSums* sums) {
   const __m512d magic = _mm512_set1_pd(0x1.8p24);
   const __m512d low =
       _mm512_add_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(c)), magic);
@@ -136,8 +123,8 @@ QUATRAIN_VNNI_INLINE void AddContributions(__m512 c, RowSums* sums) {
 }
 
 template <int kRows, bool kCheck, int kDigits>
-QUATRAIN_VNNI uint32_t Tile(const Int4Tile& record, const BlockList& list,
-                            const DigitRows& x, int64_t* sums) {
+QUATRAIN_AVX512 uint32_t Tile(const Int4Tile& record, const BlockList& list,
+                              const DigitRows& x, int64_t* sums) {
   alignas(64) float scales[kHeaderLanes];
   RowSums fixed[kRows];
   for (RowSums& f : fixed) f.low = f.high = _mm512_setzero_si512();
@@ -148,7 +135,9 @@ QUATRAIN_VNNI uint32_t Tile(const Int4Tile& record, const BlockList& list,
     const BlockSpan& block = list.blocks[b];
     if (b % kBlocksPerHeader == 0) {
       zeros = tile;
-      WidenScales(record.scale_dtype, tile + kHeaderLanes, scales);
+      for (int i = 0; i < kHeaderLanes; i += kTileRows)
+        _mm512_store_ps(scales + i,
+                        LoadScales(record.scale_dtype, tile + kHeaderLanes, i));
       tile += HeaderBytes(record.scale_dtype);
     }
     const int lanes = b % kBlocksPerHeader * kTileRows;

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "kernels/cpu/int4_panel.h"
+#include "kernels/cpu/load_scales-inl.h"
 
 namespace quatrain {
 namespace {
@@ -60,17 +61,6 @@ QUATRAIN_AVX512 void Arrange(const BlockList& list, const int16_t* digits,
                   to.num_digits == 2 ? line + kTileBytes : unused);
     }
   }
-}
-
-// 16 scales from place `lane` of a header.
-QUATRAIN_AVX512_INLINE __m512 LoadScales(DType dtype, const std::byte* scales,
-                                         int lane) {
-  const auto* bits =
-      reinterpret_cast<const __m256i*>(scales + lane * SizeOf(dtype));
-  if (dtype == DType::kF16) return _mm512_cvtph_ps(_mm256_loadu_si256(bits));
-  if (dtype == DType::kF32) return _mm512_loadu_ps(bits);
-  return _mm512_castsi512_ps(
-      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(bits)), 16));
 }
 
 // One block of one tile to matrices and scales.

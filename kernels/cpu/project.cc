@@ -113,16 +113,18 @@ RowPlan Projector::Plan(const CpuLinear& linear, const ScratchShape& shape,
   const bool int4 = std::ranges::any_of(linear.parts, &CpuPart::is_int4);
   const bool has_panels =
       panels_ != nullptr && int4 && linear.max_scale < kPanelScaleLimit;
-  int in_passes = rows, in_panels = has_panels ? rows : 0;
-  for (const BlockList& list : linear.lists) {
+  if (has_panels) {
+    *count = rows;
+    for (const BlockList& list : linear.lists)
+      *count = std::min(*count, shape.PanelRowsOf(list, num_digits_));
+    if (*count >= std::min(rows, unit_rows)) {
+      const RowPlan plan = PlanRows(costs_, *count, unit_rows);
+      if (plan.by_panel) return plan;
+    }
+  }
+  int in_passes = rows;
+  for (const BlockList& list : linear.lists)
     in_passes = std::min(in_passes, shape.RowsOf(list));
-    in_panels = std::min(in_panels, shape.PanelRowsOf(list, num_digits_));
-  }
-  if (in_panels >= std::min(rows, unit_rows)) {
-    const RowPlan plan = PlanRows(costs_, in_panels, unit_rows);
-    *count = in_panels;
-    if (plan.by_panel) return plan;
-  }
   *count = in_passes;
   return {.rows_per_pass =
               PlanRows(costs_, in_passes, unit_rows).rows_per_pass};
