@@ -125,11 +125,12 @@ void ReferenceBackend::ProjectRow(std::span<const float> x,
     if (linear.rows() == 0)
       std::fill(sums.begin(), sums.end(), 0);
     else
-      ReferenceSums(x, linear, activations_, sums);
+      ReferenceSums(x, linear.parts, activations_, sums);
     return;
   }
   std::vector<float> outputs(linear.rows());
-  if (!outputs.empty()) ReferenceOutputs(x, linear, activations_, outputs);
+  if (!outputs.empty())
+    ReferenceOutputs(x, linear.parts, linear.bias, activations_, outputs);
   float* row = out.row<float>(t);
   if (linear.role != LinearRole::kGateUp) {
     std::copy(outputs.begin(), outputs.end(), row);
@@ -169,8 +170,8 @@ void ReferenceBackend::Head(MatrixView x, const Norm& norm,
   for (size_t i = 0; i < rows.size(); ++i) {
     ReferenceRmsNorm(Row(x, rows[i].token_index), norm, normed);
     if (linear.rows() == 0) continue;
-    ReferenceOutputs(normed, static_cast<const ReferenceLinear&>(linear),
-                     activations_,
+    const auto& head = static_cast<const ReferenceLinear&>(linear);
+    ReferenceOutputs(normed, head.parts, head.bias, activations_,
                      {logits.row<float>(static_cast<int>(i)),
                       static_cast<size_t>(linear.rows())});
   }

@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "kernels/math.h"
-#include "kernels/reference_ops.h"
+#include "kernels/reference_math.h"
 
 namespace quatrain {
 namespace {

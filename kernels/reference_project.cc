@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "kernels/exact_sum.h"
 #include "kernels/math.h"
-#include "kernels/reference_ops.h"
+#include "kernels/reference_math.h"
 
 namespace quatrain {
 namespace {
@@ -121,27 +121,30 @@ bool AddPart(std::span<const float> x, const ReferencePart& part,
 
 }  // namespace
 
-void ReferenceSums(std::span<const float> x, const ReferenceLinear& linear,
+void ReferenceSums(std::span<const float> x,
+                   std::span<const ReferencePart> parts,
                    Activations activations, std::span<int64_t> sums) {
-  CHECK_EQ(static_cast<int>(x.size()), linear.cols());
-  CHECK_EQ(static_cast<int>(sums.size()), linear.rows() + 1);
   std::fill(sums.begin(), sums.end(), 0);
   bool fits = AllFinite(x);
-  int64_t* part_sums = sums.data();
-  for (const ReferencePart& part : linear.parts) {
-    fits &= AddPart(x, part, activations, part_sums);
-    part_sums += part.rows;
+  size_t first = 0;
+  for (const ReferencePart& part : parts) {
+    CHECK_LT(first + part.rows, sums.size());
+    fits &= AddPart(x, part, activations, sums.data() + first);
+    first += part.rows;
   }
+  CHECK_EQ(first + 1, sums.size());
   sums.back() = fits ? 0 : 1;
 }
 
-void ReferenceOutputs(std::span<const float> x, const ReferenceLinear& linear,
-                      Activations activations, std::span<float> out) {
+void ReferenceOutputs(std::span<const float> x,
+                      std::span<const ReferencePart> parts,
+                      std::span<const float> bias, Activations activations,
+                      std::span<float> out) {
   std::vector<int64_t> sums(out.size() + 1);
-  ReferenceSums(x, linear, activations, sums);
+  ReferenceSums(x, parts, activations, sums);
   for (size_t n = 0; n < out.size(); ++n) {
     out[n] = FromFixed(sums[n]);
-    if (!linear.bias.empty()) out[n] = out[n] + linear.bias[n];
+    if (!bias.empty()) out[n] = out[n] + bias[n];
     if (sums.back() != 0) out[n] = MarkedValue();
   }
 }

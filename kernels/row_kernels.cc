@@ -1,3 +1,5 @@
+#include "kernels/row_kernels.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -5,7 +7,6 @@
 
 #include "kernels/gumbel.h"
 #include "kernels/math.h"
-#include "kernels/sampler.h"
 
 namespace quatrain {
 namespace {
