@@ -1,0 +1,320 @@
+// Int4 linear for many tokens, exact: tiles of 128 (or 64) outputs by 32 tokens
+// (64 with one digit) through a pipeline of asynchronous copies.
+//
+//   out[t, n] = f(sum over blocks of round(float(sum (q - z) xi) * a * s))
+//
+// Shapes    weights, digits: int4_record.h; any number of tokens. out: by role,
+//           table.h.
+// Launch    (tokens / 32, outputs / 128) blocks of 8 warps, 4 by 2: a warp has
+// 32
+//           (16) outputs and 16 (32) tokens. Dynamic shared memory: kStages
+//           blocks of k, 17 KB each.
+// Numerics  docs/numerics.md, 2: exact.
+// Roofline  compute bound from some 64 tokens: per block of k and lane, 16
+//           contributions of a dozen instructions each beside 32 products of
+//           m16n8k32, so about half of what the tensor cores could do.
+
+#include "kernels/cuda/int4_mma.cuh"
+#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/product_output.cuh"
+#include "kernels/cuda/simt.h"
+
+namespace quatrain::cuda {
+namespace {
+
+constexpr int kWarpRows = 4;  // warps along the outputs
+constexpr int kWarpCols = 2;  // and along the tokens
+constexpr int kThreads = kWarpRows * kWarpCols * 32;
+constexpr int kTiles = 4;  // tiles of 8 columns per warp
+constexpr int kStages = 4;
+
+template <int kDigits>
+constexpr int kBlockTokens = kWarpCols* kTiles* kTokensPerTile<kDigits>;
+
+// One stage of the pipeline: the records of the block's tiles, the digits of
+// its tokens, and their a and sums, all of one block of k.
+template <int kDigits, int kRowTiles, bool kWide>
+struct Stage {
+  static constexpr int kBlockTiles = kWarpRows * kRowTiles;
+  static constexpr int kTokens = kBlockTokens<kDigits>;
+  static constexpr int kRecordPitch = Int4RecordSize(kMaxBlock, kWide);
+  // With one digit 64 bytes of room keep two tokens out of each other's banks.
+  static constexpr int kTokenPitch = kDigits == 2 ? 256 : 192;
+  static constexpr int kDigitsAt = kBlockTiles * kRecordPitch + simt::kRedzone;
+  static constexpr int kTokenBlocksAt =
+      kDigitsAt + kTokens * kTokenPitch + simt::kRedzone;
+  static constexpr int kBytes =
+      kTokenBlocksAt + kTokens * static_cast<int>(sizeof(QuatrainDigitBlock)) +
+      simt::kRedzone;
+
+  __device__ explicit Stage(unsigned char* at) : bytes(at) {}
+
+  __device__ void Carve() const {
+    simt::carve(bytes, kBlockTiles * kRecordPitch);
+    simt::carve(bytes + kDigitsAt, kTokens * kTokenPitch);
+    simt::carve(bytes + kTokenBlocksAt, kTokens * sizeof(QuatrainDigitBlock));
+  }
+  __device__ unsigned char* record(int tile) const {
+    return bytes + tile * kRecordPitch;
+  }
+  __device__ unsigned char* digits(int token) const {
+    return bytes + kDigitsAt + token * kTokenPitch;
+  }
+  __device__ QuatrainDigitBlock* token_block(int token) const {
+    return reinterpret_cast<QuatrainDigitBlock*>(bytes + kTokenBlocksAt) +
+           token;
+  }
+
+  unsigned char* bytes;
+};
+
+// Fetches block b of k. What lies past the outputs or the tokens becomes 0.
+template <int kDigits, int kRowTiles, bool kWide>
+__device__ void Fetch(const ProductView& op, const BlockTable& blocks, int b,
+                      int first_tile, int first_token,
+                      const Stage<kDigits, kRowTiles, kWide>& stage) {
+  using S = Stage<kDigits, kRowTiles, kWide>;
+  const KBlock block = blocks[b];
+  const int record_chunks = Int4RecordSize(block.length, kWide) / kChunkBytes;
+  for (int i = threadIdx.x; i < S::kBlockTiles * record_chunks; i += kThreads) {
+    const int tile = i / record_chunks, chunk = i % record_chunks;
+    const bool inside = first_tile + tile < op.num_tiles;
+    const int64_t from = inside ? (first_tile + tile) * op.tile_bytes +
+                                      block.offset + chunk * kChunkBytes
+                                : 0;
+    ptx::cp_async16(stage.record(tile) + chunk * kChunkBytes, op.tiles + from,
+                    inside ? kChunkBytes : 0);
+  }
+  const int token_chunks =
+      NumPairs(block.length) * kDigits * kPairK / kChunkBytes;
+  for (int i = threadIdx.x; i < S::kTokens * token_chunks; i += kThreads) {
+    const int token = i / token_chunks, chunk = i % token_chunks;
+    const bool inside = first_token + token < op.num_tokens;
+    const size_t pair =
+        inside ? static_cast<size_t>(first_token + token) * op.num_pairs +
+                     block.first_pair
+               : 0;
+    ptx::cp_async16(stage.digits(token) + chunk * kChunkBytes,
+                    op.digits + pair * kDigits * kPairK +
+                        (inside ? chunk * kChunkBytes : 0),
+                    inside ? kChunkBytes : 0);
+  }
+  for (int i = threadIdx.x; i < S::kTokens; i += kThreads) {
+    const bool inside = first_token + i < op.num_tokens;
+    const size_t at =
+        inside ? static_cast<size_t>(first_token + i) * blocks.size() + b : 0;
+    ptx::cp_async8(stage.token_block(i), op.digit_blocks + at, inside ? 8 : 0);
+  }
+}
+
+__device__ __forceinline__ uint4 Load16(const unsigned char* shared) {
+  return *reinterpret_cast<const uint4*>(shared);
+}
+__device__ __forceinline__ uint4 Load8(const unsigned char* shared) {
+  const uint2 words = *reinterpret_cast<const uint2*>(shared);
+  return {words.x, words.y, 0, 0};
+}
+
+// One warp's part of the block's tile.
+template <int kDigits, int kRowTiles, bool kWide>
+class WarpTile {
+ public:
+  using S = Stage<kDigits, kRowTiles, kWide>;
+  static constexpr int kEach = kLaneTokens<kDigits>;
+
+  __device__ WarpTile(const ProductView& op, int first_token)
+      : first_tile_(threadIdx.x / 32 % kWarpRows * kRowTiles),
+        warp_token_(threadIdx.x / 32 / kWarpRows * kTiles *
+                    kTokensPerTile<kDigits>) {
+    for (int n = 0; n < kTiles; ++n)
+      for (int i = 0; i < kEach; ++i) {
+        const int token = first_token + Token(n, i);
+        small_[n][i] =
+            token >= op.num_tokens || op.states[token] == kQuatrainRowSmall;
+        for (int r = 0; r < kRowTiles; ++r) sums_[r][n].Clear();
+      }
+  }
+
+  // Adds one block of k.
+  __device__ void Add(const S& stage, int length, int scale_dtype) {
+    int32_t d[kRowTiles][kTiles][4] = {};
+    const int whole = WholePairs(length);
+    for (int p = 0; p < whole; ++p) MultiplyAll<true>(stage, p, d);
+    if (whole < NumPairs(length)) MultiplyAll<false>(stage, whole, d);
+    AddContributions(stage, length, scale_dtype, d);
+  }
+
+  __device__ void Store(const ProductView& op, const ProductOutput& out,
+                        int block_tile, int first_token) const {
+    const int g = threadIdx.x % 32 / 4;
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) {
+        const int token = first_token + Token(n, i);
+        if (token >= op.num_tokens) continue;
+        if (((marked_ >> (n * kEach + i)) & 1) != 0)
+          atomicOr(&op.marks[token], 1);
+#pragma unroll
+        for (int r = 0; r < kRowTiles; ++r) {
+          const int tile = block_tile + first_tile_ + r;
+          const int64_t low = sums_[r][n].sums[0][i].Value(small_[n][i]);
+          const int64_t high = sums_[r][n].sums[1][i].Value(small_[n][i]);
+          if (out.kind == kQuatrainGated) {
+            out.StoreGated(low, high, token, tile, g);
+          } else {
+            out.Store(low, token, tile * kTileRows + g);
+            out.Store(high, token, tile * kTileRows + g + kTileRows / 2);
+          }
+        }
+      }
+  }
+
+ private:
+  // Within the block's tokens.
+  __device__ int Token(int n, int i) const {
+    const int t = threadIdx.x % 4;
+    return warp_token_ + n * kTokensPerTile<kDigits> +
+           (kDigits == 2 ? t : 2 * t + i);
+  }
+
+  template <bool kWhole>
+  __device__ void MultiplyAll(const S& stage, int p,
+                              int32_t (&d)[kRowTiles][kTiles][4]) const {
+    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    uint4 words[kRowTiles];
+#pragma unroll
+    for (int r = 0; r < kRowTiles; ++r) {
+      const unsigned char* at = stage.record(first_tile_ + r) + p * kPairBytes;
+      words[r] =
+          kWhole ? Load16(at + lane * kChunkBytes) : Load8(at + lane * 8);
+    }
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+      const int token = warp_token_ + n * kTokensPerTile<kDigits> +
+                        (kDigits == 2 ? g / 2 : g);
+      const uint4 x = *reinterpret_cast<const uint4*>(
+          stage.digits(token) + p * kDigits * kPairK +
+          (kDigits == 2 ? g % 2 * kPairK : 0) + t * kChunkBytes);
+#pragma unroll
+      for (int r = 0; r < kRowTiles; ++r) {
+        if (kWhole)
+          MultiplyPair(words[r], x, d[r][n]);
+        else
+          MultiplyHalfPair(words[r], x, d[r][n]);
+      }
+    }
+  }
+
+  __device__ void AddContributions(const S& stage, int length, int scale_dtype,
+                                   const int32_t (&d)[kRowTiles][kTiles][4]) {
+    const int g = threadIdx.x % 32 / 4;
+    RowHeader headers[kRowTiles];
+#pragma unroll
+    for (int r = 0; r < kRowTiles; ++r) {
+      const unsigned char* at =
+          stage.record(first_tile_ + r) + WeightBytes(length);
+      headers[r] = ReadHeader<kWide>(
+          kWide ? Load16(at + g * 16) : Load8(at + g * 8), scale_dtype);
+    }
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+      TokenBlock tokens[kEach];
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) {
+        const float2 block =
+            *reinterpret_cast<const float2*>(stage.token_block(Token(n, i)));
+        tokens[i] = {block.x, __float_as_int(block.y)};
+      }
+#pragma unroll
+      for (int r = 0; r < kRowTiles; ++r)
+        marked_ |= sums_[r][n].Add(d[r][n], headers[r], tokens, small_[n])
+                   << (n * kEach);
+    }
+  }
+
+  int first_tile_;  // of the warp, within the block's tiles
+  int warp_token_;  // within the block's tokens
+  bool small_[kTiles][kEach];
+  uint32_t marked_ = 0;
+  TileSums<kDigits> sums_[kRowTiles][kTiles];
+};
+
+template <int kDigits, int kRowTiles, bool kWide>
+__global__ void __launch_bounds__(kThreads,
+                                  kDigits == 2 && kRowTiles == 1 ? 2 : 1)
+    MediumRowsKernel(ProductView op, BlockTable blocks, ProductOutput out) {
+  using S = Stage<kDigits, kRowTiles, kWide>;
+  SIMT_DYNAMIC_SHARED(shared);
+  const int first_token = blockIdx.x * S::kTokens;
+  const int first_tile = blockIdx.y * S::kBlockTiles;
+  const auto stage = [&](int b) { return S(shared + b % kStages * S::kBytes); };
+  const auto fetch = [&](int b) {
+    if (b < blocks.size())
+      Fetch(op, blocks, b, first_tile, first_token, stage(b));
+    ptx::cp_async_commit();  // empty at the end, so that the count stays right
+  };
+
+  for (int s = 0; s < kStages; ++s) stage(s).Carve();
+  for (int b = 0; b < kStages - 1; ++b) fetch(b);
+  WarpTile<kDigits, kRowTiles, kWide> tile(op, first_token);
+  for (int b = 0; b < blocks.size(); ++b) {
+    ptx::cp_async_wait<kStages - 2>();
+    __syncthreads();
+    // Into the stage of block b - 1, which all have left.
+    fetch(b + kStages - 1);
+    tile.Add(stage(b), blocks[b].length, op.scale_dtype);
+  }
+  ptx::cp_async_wait<0>();
+  tile.Store(op, out, first_tile, first_token);
+}
+
+template <int kDigits, int kRowTiles, bool kWide>
+void LaunchTiles(const ProductView& view, const BlockTable& blocks,
+                 const ProductOutput& out, simt::Stream stream) {
+  using S = Stage<kDigits, kRowTiles, kWide>;
+  const auto kernel = MediumRowsKernel<kDigits, kRowTiles, kWide>;
+  const dim3 grid((view.num_tokens + S::kTokens - 1) / S::kTokens,
+                  (view.num_tiles + S::kBlockTiles - 1) / S::kBlockTiles);
+  simt::allow_dynamic_shared(kernel, kStages * S::kBytes);
+  simt::launch(kernel, grid, dim3(kThreads), kStages * S::kBytes, stream, view,
+               blocks, out);
+}
+
+template <int kDigits, bool kWide>
+void LaunchRowTiles(const ProductView& view, const BlockTable& blocks,
+                    const ProductOutput& out, int num_sms,
+                    simt::Stream stream) {
+  using S = Stage<kDigits, 2, kWide>;
+  const int blocks_of_128 = (view.num_tokens + S::kTokens - 1) / S::kTokens *
+                            ((view.num_tiles + 7) / 8);
+  // Smaller tiles where large ones would leave half of the chip idle.
+  if (blocks_of_128 < num_sms)
+    LaunchTiles<kDigits, 1, kWide>(view, blocks, out, stream);
+  else
+    LaunchTiles<kDigits, 2, kWide>(view, blocks, out, stream);
+}
+
+}  // namespace
+
+const char* LaunchMediumRows(const QuatrainProduct& op, int num_sms,
+                             simt::Stream stream) {
+  const bool wide = op.linear.scale_dtype == kQuatrainF32;
+  const BlockTable blocks = Int4Blocks(op.linear);
+  const ProductView view = ViewOf(op);
+  const ProductOutput out = OutputOf(op);
+  if (op.x.num_digits == 2) {
+    if (wide)
+      LaunchRowTiles<2, true>(view, blocks, out, num_sms, stream);
+    else
+      LaunchRowTiles<2, false>(view, blocks, out, num_sms, stream);
+  } else {
+    if (wide)
+      LaunchRowTiles<1, true>(view, blocks, out, num_sms, stream);
+    else
+      LaunchRowTiles<1, false>(view, blocks, out, num_sms, stream);
+  }
+  return nullptr;
+}
+
+}  // namespace quatrain::cuda

@@ -1,0 +1,99 @@
+// The C table: every entry checks, launches, and turns what went wrong into a
+// code and a message.
+
+#include "kernels/cuda/table.h"
+
+#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/layout.h"
+#include "kernels/cuda/runtime.h"
+
+#ifndef QUATRAIN_CUDA_BUILD_ID
+#define QUATRAIN_CUDA_BUILD_ID "unknown"
+#endif
+
+namespace quatrain::cuda {
+namespace {
+
+int Answer(const char* wrong, const char* operation) {
+  if (wrong != nullptr) return runtime::Fail(kQuatrainBadArgument, wrong);
+  return runtime::CheckLaunch(operation);
+}
+
+template <typename Op, const char* (*kLauncher)(const Op&, simt::Stream)>
+int Launch(const Op* op, QuatrainStream stream) {
+  return Answer(kLauncher(*op, runtime::ToStream(stream)), "launch");
+}
+
+int Product(const QuatrainProduct* op, QuatrainStream stream) {
+  return Answer(
+      LaunchProduct(*op, runtime::NumSms(), runtime::ToStream(stream)),
+      "product");
+}
+
+int PackDense(const QuatrainDense* linear, void* tiles, const void* from,
+              int row_begin, int row_end, QuatrainStream stream) {
+  return Answer(LaunchPackDense(*linear, tiles, from, row_begin, row_end,
+                                runtime::ToStream(stream)),
+                "pack_dense");
+}
+
+int LayOutBlocks(const QuatrainBlocks* blocks, int is_int4, int dtype,
+                 void* table, QuatrainLayout* layout) {
+  const char* wrong =
+      LayOut(*blocks, is_int4 != 0, dtype, static_cast<KBlock*>(table), layout);
+  return wrong != nullptr ? runtime::Fail(kQuatrainBadArgument, wrong)
+                          : static_cast<int>(kQuatrainOk);
+}
+
+QuatrainCudaV1 MakeTable() {
+  QuatrainCudaV1 table = {};
+  table.size = sizeof(table);
+  table.build_id = QUATRAIN_CUDA_BUILD_ID;
+  table.is_emulation = runtime::kIsEmulation;
+  table.message = runtime::Message;
+
+  table.num_devices = runtime::NumDevices;
+  table.set_device = runtime::SetDevice;
+  table.device_info = runtime::DeviceInfo;
+  table.malloc = runtime::Malloc;
+  table.free = runtime::Free;
+  table.malloc_pinned = runtime::MallocPinned;
+  table.free_pinned = runtime::FreePinned;
+  table.copy = runtime::Copy;
+  table.fill = runtime::Fill;
+  table.stream_create = runtime::StreamCreate;
+  table.stream_destroy = runtime::StreamDestroy;
+  table.stream_synchronize = runtime::StreamSynchronize;
+  table.event_create = runtime::EventCreate;
+  table.event_destroy = runtime::EventDestroy;
+  table.event_record = runtime::EventRecord;
+  table.event_wait = runtime::EventWait;
+  table.event_synchronize = runtime::EventSynchronize;
+  table.event_elapsed_ms = runtime::EventElapsedMs;
+  table.capture_begin = runtime::CaptureBegin;
+  table.capture_end = runtime::CaptureEnd;
+  table.graph_launch = runtime::GraphLaunch;
+  table.graph_destroy = runtime::GraphDestroy;
+
+  table.block_table = LayOutBlocks;
+  table.pack_int4 = Launch<QuatrainPackInt4, LaunchPackInt4>;
+  table.pack_dense = PackDense;
+  table.digits = Launch<QuatrainMakeDigits, LaunchDigits>;
+  table.product = Product;
+  table.dense_product = Launch<QuatrainDenseProduct, LaunchDenseProduct>;
+  table.store_marks = Launch<QuatrainStoreMarks, LaunchStoreMarks>;
+  table.embed = Launch<QuatrainEmbed, LaunchEmbed>;
+  table.embed_tied = Launch<QuatrainEmbedTied, LaunchEmbedTied>;
+  table.rms_norm = Launch<QuatrainRmsNorm, LaunchRmsNorm>;
+  table.reduce_add = Launch<QuatrainReduceAdd, LaunchReduceAdd>;
+  table.gate = Launch<QuatrainGate, LaunchGate>;
+  return table;
+}
+
+}  // namespace
+}  // namespace quatrain::cuda
+
+extern "C" const QuatrainCudaV1* quatrain_cuda_v1(void) {
+  static const QuatrainCudaV1 table = quatrain::cuda::MakeTable();
+  return &table;
+}

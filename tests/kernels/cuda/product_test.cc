@@ -1,0 +1,370 @@
+#include <bit>
+#include <cstring>
+
+#include "kernels/math.h"
+#include "tests/kernels/cuda/linear_case.h"
+#include "tests/kernels/simt/runner.h"
+
+// The exact products of int4 weights, from logical weights and f32 activations
+// to outputs, against the reference: the same bits.
+namespace quatrain {
+namespace {
+
+struct Case {
+  int tokens;
+  int cols;
+  int rows;
+  int group = 128;
+  int head = 128;
+  int output = kQuatrainStore;
+  int digits = 2;
+  QuatrainDType scales = kQuatrainF16;
+  bool bias = false;
+  bool norm = false;
+  float x_scale = 1.0f;
+  float w_scale = 0.01f;
+  int first = 0;  // absolute k of the first column
+};
+
+std::string Describe(const Case& c, int kernel) {
+  return "T " + std::to_string(c.tokens) + " K " + std::to_string(c.cols) +
+         " N " + std::to_string(c.rows) + " group " + std::to_string(c.group) +
+         " head " + std::to_string(c.head) + " output " +
+         std::to_string(c.output) + " digits " + std::to_string(c.digits) +
+         " scales " + std::to_string(c.scales) + " kernel " +
+         std::to_string(kernel);
+}
+
+Activations ActivationsOf(const Case& c) {
+  return c.digits == 2 ? Activations::kExact : Activations::kInt8;
+}
+
+// Inputs with what products find hard: an outlier, a zero block, tiny values.
+std::vector<float> MakeX(const Case& c, Random& random) {
+  std::vector<float> x(static_cast<size_t>(c.tokens) * c.cols);
+  for (float& value : x) value = random.Bell() * c.x_scale;
+  for (int t = 0; t < c.tokens; ++t) {
+    float* row = x.data() + static_cast<size_t>(t) * c.cols;
+    row[random.Int(0, c.cols - 1)] *= 50.0f;
+    if (t % 3 == 1)
+      for (int k = 0; k < std::min(c.cols, 128); ++k) row[k] = 0.0f;
+    if (t % 5 == 2)
+      for (int k = 0; k < std::min(c.cols, 128); ++k) row[k] *= 1e-42f;
+  }
+  return x;
+}
+
+// One linear, its input and what the reference says, before the marks.
+struct Setup {
+  Case c;
+  std::vector<HostInt4> parts;
+  std::vector<float> x, bias, norm_weight;
+  std::vector<float> normed;
+
+  explicit Setup(const Case& of, uint64_t seed = 1) : c(of) {
+    Random random(seed);
+    const int num_parts = c.output == kQuatrainGated ? 2 : 1;
+    for (int p = 0; p < num_parts; ++p)
+      parts.emplace_back(c.rows / num_parts, c.cols,
+                         BlockEnds(c.cols, c.group, c.head, c.first), c.scales,
+                         c.w_scale, random);
+    x = MakeX(c, random);
+    if (c.bias)
+      for (int n = 0; n < c.rows; ++n) bias.push_back(random.Bell());
+    if (c.norm)
+      for (int k = 0; k < c.cols; ++k)
+        norm_weight.push_back(random.Uniform(0.5f, 1.5f));
+  }
+
+  std::span<const float> Row(int t) const {
+    return {x.data() + static_cast<size_t>(t) * c.cols,
+            static_cast<size_t>(c.cols)};
+  }
+
+  // [tokens][width] of outputs as 64 bits each.
+  std::vector<int64_t> Expected() {
+    std::vector<int64_t> expected;
+    std::vector<ReferencePart> references;
+    for (const HostInt4& part : parts) references.push_back(part.part());
+    for (int t = 0; t < c.tokens; ++t) {
+      std::span<const float> row = Row(t);
+      if (c.norm) {
+        normed.resize(c.cols);
+        ReferenceRmsNorm(row, {norm_weight, 1e-5f}, normed);
+        row = normed;
+      }
+      Append(row, references, expected);
+    }
+    return expected;
+  }
+
+  void Append(std::span<const float> row,
+              const std::vector<ReferencePart>& references,
+              std::vector<int64_t>& expected) const {
+    if (c.output == kQuatrainPartial) {
+      std::vector<int64_t> sums(c.rows + 1);
+      ReferenceSums(row, references, ActivationsOf(c), sums);
+      if (sums.back() != 0) std::fill(sums.begin(), sums.end(), 1);
+      expected.insert(expected.end(), sums.begin(), sums.end());
+      return;
+    }
+    std::vector<float> out(c.rows);
+    ReferenceOutputs(row, references, bias, ActivationsOf(c), out);
+    if (c.output == kQuatrainGated) {
+      const int half = c.rows / 2;
+      for (int i = 0; i < half; ++i) {
+        const float gate = out[i];
+        // Silu as the definition has it; checked by math_test.
+        out[i] = GatedOf(gate, out[half + i]);
+      }
+      out.resize(half);
+    }
+    for (const float value : out)
+      expected.push_back(std::bit_cast<uint32_t>(value));
+  }
+
+  static float GatedOf(float gate, float up);
+};
+
+float Setup::GatedOf(float gate, float up) {
+  const float y = Silu(gate) * up;
+  return y != y ? MarkedValue() : y;
+}
+
+// As the tiles lie: gate and up 8 by 8.
+std::vector<float> TileOrder(const Case& c, const std::vector<float>& bias) {
+  if (c.output != kQuatrainGated || bias.empty()) return bias;
+  std::vector<float> ordered((c.rows + 15) / 16 * 16, 0.0f);
+  for (int i = 0; i < c.rows / 2; ++i) {
+    ordered[i / 8 * 16 + i % 8] = bias[i];
+    ordered[i / 8 * 16 + i % 8 + 8] = bias[c.rows / 2 + i];
+  }
+  return ordered;
+}
+
+DeviceInt4 PackAll(const Setup& setup) {
+  DeviceInt4 linear(setup.c.rows, setup.c.cols, setup.parts[0].ends,
+                    setup.c.scales);
+  for (size_t p = 0; p < setup.parts.size(); ++p)
+    linear.Pack(setup.parts[p],
+                setup.parts.size() == 2 ? static_cast<int>(p) + 1 : 0);
+  return linear;
+}
+
+// Outputs as 64 bits each, where a marked row is all NaN (partial sums: 1).
+std::vector<int64_t> Run(const Setup& setup, int kernel) {
+  const Case& c = setup.c;
+  const DeviceInt4 linear = PackAll(setup);
+  const DeviceArray<float> x(setup.x);
+  const DeviceDigits digits(linear.view(), c.tokens, c.digits);
+  DeviceArray<int32_t> marks(c.tokens);
+  const DeviceArray<float> norm_weight(setup.norm_weight);
+  const QuatrainMakeDigits make{
+      x.data(), c.cols,        nullptr,
+      c.norm ? norm_weight.data() : nullptr,
+      1e-5f,    linear.view(), c.tokens,
+      digits.view(), marks.data()};
+  CudaOk(Cuda().digits(&make, nullptr), "digits");
+
+  const bool partial = c.output == kQuatrainPartial;
+  const int width = partial                      ? c.rows + 1
+                    : c.output == kQuatrainGated ? c.rows / 2
+                                                 : c.rows;
+  const size_t size = static_cast<size_t>(c.tokens) * width;
+  const DeviceArray<int64_t> sums(partial ? size : 0);
+  const DeviceArray<float> out(partial ? 0 : size);
+  const DeviceArray<float> bias(TileOrder(c, setup.bias));
+  const QuatrainProduct product{
+      linear.view(),
+      digits.view(),
+      c.tokens,
+      c.output,
+      c.bias ? bias.data() : nullptr,
+      partial ? static_cast<void*>(sums.data()) : out.data(),
+      width,
+      marks.data(),
+      kernel};
+  CudaOk(Cuda().product(&product, nullptr), "product");
+  if (partial) {
+    const QuatrainStoreMarks store{marks.data(), sums.data(), width, c.tokens};
+    CudaOk(Cuda().store_marks(&store, nullptr), "store_marks");
+  }
+  const std::vector<int32_t> host_marks = marks.Download();
+  std::vector<int64_t> result;
+  if (partial) result = sums.Download();
+  for (const float value : partial ? std::vector<float>() : out.Download())
+    result.push_back(std::bit_cast<uint32_t>(value));
+  for (int t = 0; t < c.tokens; ++t) {
+    if (host_marks[t] == 0) continue;
+    std::fill_n(result.begin() + static_cast<size_t>(t) * width, width,
+                partial ? 1 : int64_t{kMarkedBits});
+  }
+  return result;
+}
+
+void Check(const Case& c, int kernel) {
+  Setup setup(c);
+  const std::vector<int64_t> expected = setup.Expected();
+  const std::vector<int64_t> actual = Run(setup, kernel);
+  EXPECT_SAME(actual, expected, Describe(c, kernel));
+}
+
+void CheckBoth(const Case& c) {
+  if (c.tokens <= 16) Check(c, kQuatrainFewRows);
+  Check(c, kQuatrainMediumRows);
+}
+
+TEST(SmallestLegalShapes) {
+  CheckBoth({1, 1, 1});
+  CheckBoth({1, 32, 16});
+  CheckBoth({1, 128, 16});
+  CheckBoth({2, 33, 3});
+}
+
+TEST(RaggedAndPrimeShapes) {
+  CheckBoth({3, 127, 17});
+  CheckBoth({5, 131, 31});
+  CheckBoth({7, 257, 5});
+  CheckBoth({13, 389, 47});
+  CheckBoth({16, 1000, 33});
+}
+
+TEST(EveryNumberOfTokens) {
+  for (int tokens = 1; tokens <= 16; ++tokens)
+    Check({tokens, 256, 37}, kQuatrainFewRows);
+  for (const int tokens : {17, 31, 32, 33, 63, 64, 65, 100})
+    Check({tokens, 256, 37}, kQuatrainMediumRows);
+}
+
+TEST(GroupsOfEverySize) {
+  for (const int group : {16, 32, 48, 64, 96, 128})
+    for (const int tokens : {2, 6, 16})
+      CheckBoth({tokens, 480, 37, group});
+}
+
+TEST(HeadBoundariesCutBlocks) {
+  CheckBoth({3, 640, 37, 128, 80});
+  CheckBoth({9, 576, 37, 64, 96});
+  CheckBoth({3, 432, 21, 128, 72, kQuatrainPartial, 2, kQuatrainF16, false,
+             false, 1.0f, 0.01f, 208});
+}
+
+TEST(OutputsOfEveryKind) {
+  for (const int digits : {1, 2})
+    for (const int output : {kQuatrainStore, kQuatrainGated, kQuatrainPartial})
+      for (const int tokens : {1, 5, 12, 40}) {
+        Case c{tokens, 384, output == kQuatrainGated ? 44 : 37, 128, 128,
+               output, digits};
+        c.bias = output != kQuatrainPartial;
+        if (tokens <= 16) Check(c, kQuatrainFewRows);
+        Check(c, kQuatrainMediumRows);
+      }
+}
+
+TEST(ScalesOfEveryDtype) {
+  for (const QuatrainDType dtype : {kQuatrainF16, kQuatrainBF16, kQuatrainF32})
+    for (const int digits : {1, 2}) {
+      Case c{5, 320, 37, 64, 128, kQuatrainStore, digits, dtype};
+      CheckBoth(c);
+    }
+}
+
+TEST(NormBeforeTheProduct) {
+  for (const int cols : {64, 256, 257, 1000, 4096}) {
+    Case c{3, cols, 21};
+    c.norm = true;
+    CheckBoth(c);
+  }
+}
+
+// Contributions that need the long way, and such that mark the row.
+TEST(LargeContributions) {
+  for (const int digits : {1, 2})
+    for (const float scale : {1.0f, 1e3f, 1e5f, 3e6f, 1e9f, 1e30f, 3e38f}) {
+      Case c{6, 384, 21, 128, 128, kQuatrainPartial, digits};
+      c.x_scale = scale;
+      CheckBoth(c);
+      c.output = kQuatrainStore;
+      CheckBoth(c);
+    }
+}
+
+TEST(ValuesThatAreNotFinite) {
+  for (const float bad : {INFINITY, -INFINITY, NAN})
+    for (const int output : {kQuatrainStore, kQuatrainPartial})
+      for (const int kernel : {kQuatrainFewRows, kQuatrainMediumRows}) {
+        Case c{5, 300, 21, 128, 128, output};
+        Setup setup(c);
+        setup.x[3 * c.cols + 299] = bad;
+        setup.x[4 * c.cols] = bad;
+        EXPECT_SAME(Run(setup, kernel), setup.Expected(), Describe(c, kernel));
+      }
+}
+
+// K, groups and cut of real models; N reduced to two tiles and a tail.
+TEST(RealLayers) {
+  struct Layer {
+    int cols, group, first;
+  };
+  const Layer layers[] = {
+      {4096, 128, 0},      {11008, 128, 0},     // 7B
+      {5504, 128, 5504},   {1408, 128, 2816},   // its down, tp 2 and 8
+      {7168, 128, 0},      {20480, 128, 0},     // 34B
+      {1024, 128, 6144},   {896, 64, 0},        // its o at tp 7 and 8
+      {8192, 128, 0},      {28672, 128, 0},     // 70B
+      {3584, 128, 25088},  {14720, 128, 14848}  // tp 8; 231 groups unequal
+  };
+  for (const Layer& layer : layers)
+    for (const int output : {kQuatrainStore, kQuatrainPartial}) {
+      Case c{1, layer.cols, 37, layer.group, 128, output};
+      c.first = layer.first;
+      Check(c, kQuatrainFewRows);
+      if (layer.cols <= 8192) {
+        c.tokens = 17;
+        Check(c, kQuatrainMediumRows);
+      }
+    }
+}
+
+TEST(SlabsGiveTheSameTiles) {
+  Random random(3);
+  const HostInt4 host(83, 700, BlockEnds(700, 128, 96), kQuatrainF16, 0.01f,
+                      random);
+  DeviceInt4 whole(83, 700, host.ends, kQuatrainF16);
+  whole.Pack(host);
+  DeviceInt4 pieces(83, 700, host.ends, kQuatrainF16);
+  for (const auto& [begin, end] :
+       {std::pair{0, 8}, std::pair{8, 48}, std::pair{48, 83}})
+    for (const auto& [first, last] :
+         {std::pair{0, 1}, std::pair{1, 5}, std::pair{5, host.num_blocks()}})
+      pieces.PackSlab(host, begin, end, first, last, 0);
+  const auto bytes = [](const DeviceInt4& linear) {
+    std::vector<unsigned char> host_bytes(linear.weight_bytes());
+    CudaOk(Cuda().copy(host_bytes.data(), linear.tiles(), host_bytes.size(),
+                       nullptr),
+           "copy");
+    DeviceArray<int>::Synchronize();
+    return host_bytes;
+  };
+  EXPECT_SAME(bytes(pieces), bytes(whole), "slabs");
+}
+
+TEST(ImpossibleShapesAreRefused) {
+  QuatrainProduct product = {};
+  product.num_tokens = 17;
+  product.linear.rows = 16;
+  product.x.num_digits = 2;
+  product.kernel = kQuatrainFewRows;
+  EXPECT(Cuda().product(&product, nullptr) == kQuatrainBadArgument);
+  EXPECT(std::strstr(Cuda().message(), "at most 16 tokens") != nullptr);
+  product.x.num_digits = 3;
+  EXPECT(Cuda().product(&product, nullptr) == kQuatrainBadArgument);
+  const std::vector<int32_t> ends = {128, 300};
+  const QuatrainBlocks blocks{ends.data(), 2};
+  QuatrainLayout layout;
+  EXPECT(Cuda().block_table(&blocks, 1, kQuatrainF16, nullptr, &layout) ==
+         kQuatrainBadArgument);
+}
+
+}  // namespace
+}  // namespace quatrain
