@@ -42,17 +42,6 @@ struct Row {
   }
 };
 
-// Which k of its block lies at place `p` of the digits; -1: none.
-__device__ int KOfPlace(int p, int length) {
-  const int rest = p % kPairK;
-  int k = p;
-  if (p / kPairK >= WholePairs(length)) {
-    if (rest % 16 >= 8) return -1;
-    k = p - rest + rest / 16 * 8 + rest % 16;
-  }
-  return k < length ? k : -1;
-}
-
 struct BlockValues {
   float x[kPlaces];
   uint32_t max_bits;  // of |x|, in the whole block; a NaN is the largest

@@ -41,9 +41,11 @@ class ExactSum {
   // False where c does not fit, which marks the row.
   __device__ bool AddChecked(float c) {
     constexpr double kMagic = 25165824.0;  // 1.5 * 2^24
-    const long long units = __double_as_longlong(__dadd_rn(c, kMagic)) -
-                            __double_as_longlong(kMagic);
-    const uint64_t sum = Bits() + static_cast<uint64_t>(units);
+    // Unsigned: what does not fit may wrap.
+    const uint64_t units =
+        static_cast<uint64_t>(__double_as_longlong(__dadd_rn(c, kMagic))) -
+        static_cast<uint64_t>(__double_as_longlong(kMagic));
+    const uint64_t sum = Bits() + units;
     low_ = static_cast<uint32_t>(sum);
     high_ = static_cast<uint32_t>(sum >> 32);
     return fabsf(c) < kMaxContribution;

@@ -80,11 +80,12 @@ QUATRAIN_HOST_DEVICE constexpr int Int4RecordSize(int length,
   return WeightBytes(length) + HeaderBytes(wide_scales);
 }
 
-// Where k (relative to its block) lies in the block's digits, in k.
-QUATRAIN_HOST_DEVICE constexpr int DigitPlace(int k, int length) {
-  const int rest = k % kPairK;
-  return k / kPairK < WholePairs(length) ? k
-                                         : k - rest + rest / 8 * 16 + rest % 8;
+// Which k of its block lies at place `p` of the digits; -1: none, padding.
+QUATRAIN_HOST_DEVICE constexpr int KOfPlace(int p, int length) {
+  const int rest = p % kPairK;
+  if (p / kPairK < WholePairs(length)) return p < length ? p : -1;
+  const int k = p - rest + rest / 16 * 8 + rest % 16;
+  return rest % 16 < 8 && k < length ? k : -1;
 }
 
 // Elements of one output in a chunk of a dense tile.

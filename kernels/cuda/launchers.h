@@ -20,6 +20,10 @@ const char* LaunchFewRows(const QuatrainProduct& op, int num_sms,
                           simt::Stream stream);
 const char* LaunchMediumRows(const QuatrainProduct& op, int num_sms,
                              simt::Stream stream);
+int64_t DequantScratchBytes(int tokens, int rows, int num_pairs);
+// Calls a library between its kernels: answers with a code of its own.
+int LaunchDequantProduct(const QuatrainDequantProduct& op,
+                         QuatrainStream stream);
 const char* LaunchDenseProduct(const QuatrainDenseProduct& op,
                                simt::Stream stream);
 const char* LaunchStoreMarks(const QuatrainStoreMarks& op, simt::Stream stream);

@@ -45,6 +45,21 @@ int CaptureEnd(QuatrainStream stream, QuatrainGraph* out);
 int GraphLaunch(QuatrainGraph graph, QuatrainStream stream);
 int GraphDestroy(QuatrainGraph graph);
 
+// y[j, i] = sum over k of w[i, k] * x[j, k], all row-major and without gaps;
+// operands f16 or bf16, sums and y f32. The order of the sums is the library's.
+struct HalfGemm {
+  bool bfloat;
+  int rows;    // of w
+  int tokens;  // of x
+  int k;
+  const void* w;
+  const void* x;
+  float* y;  // [tokens, rows]
+  void* workspace;
+  size_t workspace_bytes;
+};
+int MultiplyHalf(const HalfGemm& gemm, QuatrainStream stream);
+
 extern const int kIsEmulation;
 
 }  // namespace quatrain::cuda::runtime

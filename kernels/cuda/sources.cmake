@@ -2,7 +2,10 @@
 # the CPU. Paths from the repository's root.
 set(QUATRAIN_KERNEL_SOURCES
   kernels/cuda/dense.cu
+  kernels/cuda/dequant_product.cu
+  kernels/cuda/dequantize.cu
   kernels/cuda/digits.cu
+  kernels/cuda/half_rows.cu
   kernels/cuda/int4_few_rows.cu
   kernels/cuda/int4_medium_rows.cu
   kernels/cuda/layout.cu
@@ -23,5 +26,6 @@ set(QUATRAIN_KERNEL_ORACLE
 
 # tests/kernels/cuda/NAME_test.cc
 set(QUATRAIN_KERNEL_TESTS
+  dequant
   product
   rows)

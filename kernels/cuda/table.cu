@@ -37,6 +37,11 @@ int PackDense(const QuatrainDense* linear, void* tiles, const void* from,
                 "pack_dense");
 }
 
+int DequantProduct(const QuatrainDequantProduct* op, QuatrainStream stream) {
+  const int error = LaunchDequantProduct(*op, stream);
+  return error != kQuatrainOk ? error : runtime::CheckLaunch("dequant_product");
+}
+
 int LayOutBlocks(const QuatrainBlocks* blocks, int is_int4, int dtype,
                  void* table, QuatrainLayout* layout) {
   const char* wrong =
@@ -80,6 +85,8 @@ QuatrainCudaV1 MakeTable() {
   table.pack_dense = PackDense;
   table.digits = Launch<QuatrainMakeDigits, LaunchDigits>;
   table.product = Product;
+  table.dequant_scratch_bytes = DequantScratchBytes;
+  table.dequant_product = DequantProduct;
   table.dense_product = Launch<QuatrainDenseProduct, LaunchDenseProduct>;
   table.store_marks = Launch<QuatrainStoreMarks, LaunchStoreMarks>;
   table.embed = Launch<QuatrainEmbed, LaunchEmbed>;

@@ -175,6 +175,26 @@ enum QuatrainProductKernel {
   kQuatrainMediumRows = 1,  // any number
 };
 
+// The product of the default mode for long prompts, which rounds differently:
+// weights and activations in f16 (bf16 where the scales are), by the library
+// cublasLt. kQuatrainNotSupported where that is not installed.
+struct QuatrainDequantProduct {
+  struct QuatrainInt4 linear;
+  const float* x;  // [num_tokens, x_stride]
+  int64_t x_stride;
+  const int32_t* x_marks;    // [num_tokens] or NULL
+  const float* norm_weight;  // [cols] or NULL: RMS norm first
+  float norm_eps;
+  int num_tokens;
+  int output;         // QuatrainOutput
+  const float* bias;  // as the tiles lie; or NULL
+  void* out;
+  int64_t out_stride;
+  int32_t* marks;         // [num_tokens]: set
+  void* scratch;          // 256-byte aligned
+  int64_t scratch_bytes;  // at least dequant_scratch_bytes()
+};
+
 struct QuatrainDenseProduct {
   struct QuatrainDense linear;
   const float* x;  // [num_tokens, x_stride]
@@ -283,8 +303,8 @@ struct QuatrainCudaV1 {
   int (*graph_destroy)(QuatrainGraph graph);
 
   // Weights.
-  // Lays out a list of blocks: writes count + 1 entries (int4_record.h's KBlock)
-  // to `table`, host memory, for the device; and the sizes that follow.
+  // Lays out a list of blocks: writes count + 1 entries (int4_record.h's
+  // KBlock) to `table`, host memory, for the device; and the sizes that follow.
   int (*block_table)(const struct QuatrainBlocks* blocks, int is_int4,
                      int dtype, void* table, struct QuatrainLayout* layout);
   int (*pack_int4)(const struct QuatrainPackInt4* op, QuatrainStream stream);
@@ -296,6 +316,9 @@ struct QuatrainCudaV1 {
   // Operations.
   int (*digits)(const struct QuatrainMakeDigits* op, QuatrainStream stream);
   int (*product)(const struct QuatrainProduct* op, QuatrainStream stream);
+  int64_t (*dequant_scratch_bytes)(int num_tokens, int rows, int num_pairs);
+  int (*dequant_product)(const struct QuatrainDequantProduct* op,
+                         QuatrainStream stream);
   int (*dense_product)(const struct QuatrainDenseProduct* op,
                        QuatrainStream stream);
   int (*store_marks)(const struct QuatrainStoreMarks* op,

@@ -2,8 +2,8 @@
 #include <cstring>
 
 #include "kernels/math.h"
+#include "tests/kernels/cuda/compare.h"
 #include "tests/kernels/cuda/linear_case.h"
-#include "tests/kernels/simt/runner.h"
 
 // The exact products of int4 weights, from logical weights and f32 activations
 // to outputs, against the reference: the same bits.
@@ -160,10 +160,11 @@ std::vector<int64_t> Run(const Setup& setup, int kernel) {
   DeviceArray<int32_t> marks(c.tokens);
   const DeviceArray<float> norm_weight(setup.norm_weight);
   const QuatrainMakeDigits make{
-      x.data(), c.cols,        nullptr,
-      c.norm ? norm_weight.data() : nullptr,
-      1e-5f,    linear.view(), c.tokens,
-      digits.view(), marks.data()};
+      x.data(),    c.cols,
+      nullptr,     c.norm ? norm_weight.data() : nullptr,
+      1e-5f,       linear.view(),
+      c.tokens,    digits.view(),
+      marks.data()};
   CudaOk(Cuda().digits(&make, nullptr), "digits");
 
   const bool partial = c.output == kQuatrainPartial;
@@ -214,14 +215,14 @@ void CheckBoth(const Case& c) {
   Check(c, kQuatrainMediumRows);
 }
 
-TEST(SmallestLegalShapes) {
+SIMT_TEST(SmallestLegalShapes) {
   CheckBoth({1, 1, 1});
   CheckBoth({1, 32, 16});
   CheckBoth({1, 128, 16});
   CheckBoth({2, 33, 3});
 }
 
-TEST(RaggedAndPrimeShapes) {
+SIMT_TEST(RaggedAndPrimeShapes) {
   CheckBoth({3, 127, 17});
   CheckBoth({5, 131, 31});
   CheckBoth({7, 257, 5});
@@ -229,31 +230,30 @@ TEST(RaggedAndPrimeShapes) {
   CheckBoth({16, 1000, 33});
 }
 
-TEST(EveryNumberOfTokens) {
+SIMT_TEST(EveryNumberOfTokens) {
   for (int tokens = 1; tokens <= 16; ++tokens)
     Check({tokens, 256, 37}, kQuatrainFewRows);
   for (const int tokens : {17, 31, 32, 33, 63, 64, 65, 100})
     Check({tokens, 256, 37}, kQuatrainMediumRows);
 }
 
-TEST(GroupsOfEverySize) {
+SIMT_TEST(GroupsOfEverySize) {
   for (const int group : {16, 32, 48, 64, 96, 128})
-    for (const int tokens : {2, 6, 16})
-      CheckBoth({tokens, 480, 37, group});
+    for (const int tokens : {2, 6, 16}) CheckBoth({tokens, 480, 37, group});
 }
 
-TEST(HeadBoundariesCutBlocks) {
+SIMT_TEST(HeadBoundariesCutBlocks) {
   CheckBoth({3, 640, 37, 128, 80});
   CheckBoth({9, 576, 37, 64, 96});
   CheckBoth({3, 432, 21, 128, 72, kQuatrainPartial, 2, kQuatrainF16, false,
              false, 1.0f, 0.01f, 208});
 }
 
-TEST(OutputsOfEveryKind) {
+SIMT_TEST(OutputsOfEveryKind) {
   for (const int digits : {1, 2})
     for (const int output : {kQuatrainStore, kQuatrainGated, kQuatrainPartial})
       for (const int tokens : {1, 5, 12, 40}) {
-        Case c{tokens, 384, output == kQuatrainGated ? 44 : 37, 128, 128,
+        Case c{tokens, 384,   output == kQuatrainGated ? 44 : 37, 128, 128,
                output, digits};
         c.bias = output != kQuatrainPartial;
         if (tokens <= 16) Check(c, kQuatrainFewRows);
@@ -261,7 +261,7 @@ TEST(OutputsOfEveryKind) {
       }
 }
 
-TEST(ScalesOfEveryDtype) {
+SIMT_TEST(ScalesOfEveryDtype) {
   for (const QuatrainDType dtype : {kQuatrainF16, kQuatrainBF16, kQuatrainF32})
     for (const int digits : {1, 2}) {
       Case c{5, 320, 37, 64, 128, kQuatrainStore, digits, dtype};
@@ -269,7 +269,7 @@ TEST(ScalesOfEveryDtype) {
     }
 }
 
-TEST(NormBeforeTheProduct) {
+SIMT_TEST(NormBeforeTheProduct) {
   for (const int cols : {64, 256, 257, 1000, 4096}) {
     Case c{3, cols, 21};
     c.norm = true;
@@ -278,7 +278,7 @@ TEST(NormBeforeTheProduct) {
 }
 
 // Contributions that need the long way, and such that mark the row.
-TEST(LargeContributions) {
+SIMT_TEST(LargeContributions) {
   for (const int digits : {1, 2})
     for (const float scale : {1.0f, 1e3f, 1e5f, 3e6f, 1e9f, 1e30f, 3e38f}) {
       Case c{6, 384, 21, 128, 128, kQuatrainPartial, digits};
@@ -289,7 +289,7 @@ TEST(LargeContributions) {
     }
 }
 
-TEST(ValuesThatAreNotFinite) {
+SIMT_TEST(ValuesThatAreNotFinite) {
   for (const float bad : {INFINITY, -INFINITY, NAN})
     for (const int output : {kQuatrainStore, kQuatrainPartial})
       for (const int kernel : {kQuatrainFewRows, kQuatrainMediumRows}) {
@@ -302,17 +302,17 @@ TEST(ValuesThatAreNotFinite) {
 }
 
 // K, groups and cut of real models; N reduced to two tiles and a tail.
-TEST(RealLayers) {
+SIMT_TEST(RealLayers) {
   struct Layer {
     int cols, group, first;
   };
   const Layer layers[] = {
-      {4096, 128, 0},      {11008, 128, 0},     // 7B
-      {5504, 128, 5504},   {1408, 128, 2816},   // its down, tp 2 and 8
-      {7168, 128, 0},      {20480, 128, 0},     // 34B
-      {1024, 128, 6144},   {896, 64, 0},        // its o at tp 7 and 8
-      {8192, 128, 0},      {28672, 128, 0},     // 70B
-      {3584, 128, 25088},  {14720, 128, 14848}  // tp 8; 231 groups unequal
+      {4096, 128, 0},     {11008, 128, 0},     // 7B
+      {5504, 128, 5504},  {1408, 128, 2816},   // its down, tp 2 and 8
+      {7168, 128, 0},     {20480, 128, 0},     // 34B
+      {1024, 128, 6144},  {896, 64, 0},        // its o at tp 7 and 8
+      {8192, 128, 0},     {28672, 128, 0},     // 70B
+      {3584, 128, 25088}, {14720, 128, 14848}  // tp 8; 231 groups unequal
   };
   for (const Layer& layer : layers)
     for (const int output : {kQuatrainStore, kQuatrainPartial}) {
@@ -326,7 +326,7 @@ TEST(RealLayers) {
     }
 }
 
-TEST(SlabsGiveTheSameTiles) {
+SIMT_TEST(SlabsGiveTheSameTiles) {
   Random random(3);
   const HostInt4 host(83, 700, BlockEnds(700, 128, 96), kQuatrainF16, 0.01f,
                       random);
@@ -349,7 +349,7 @@ TEST(SlabsGiveTheSameTiles) {
   EXPECT_SAME(bytes(pieces), bytes(whole), "slabs");
 }
 
-TEST(ImpossibleShapesAreRefused) {
+SIMT_TEST(ImpossibleShapesAreRefused) {
   QuatrainProduct product = {};
   product.num_tokens = 17;
   product.linear.rows = 16;

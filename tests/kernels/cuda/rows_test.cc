@@ -2,8 +2,8 @@
 #include <cstring>
 
 #include "kernels/math.h"
+#include "tests/kernels/cuda/compare.h"
 #include "tests/kernels/cuda/linear_case.h"
-#include "tests/kernels/simt/runner.h"
 
 // Dense linears and the operations on whole rows, against the reference.
 namespace quatrain {
@@ -15,7 +15,8 @@ constexpr QuatrainDType kDenseDTypes[] = {kQuatrainF16, kQuatrainBF16,
 // f32 values as bits, for comparison.
 std::vector<uint32_t> Bits(const std::vector<float>& values) {
   std::vector<uint32_t> bits;
-  for (const float value : values) bits.push_back(std::bit_cast<uint32_t>(value));
+  for (const float value : values)
+    bits.push_back(std::bit_cast<uint32_t>(value));
   return bits;
 }
 
@@ -81,8 +82,9 @@ struct DeviceDense {
     const size_t row_bytes = host.bytes.size() / host.rows;
     for (int row = 0; row < host.rows; row += slab_rows) {
       const int end = std::min(host.rows, row + slab_rows);
-      const DeviceArray<unsigned char> from(std::span(host.bytes).subspan(
-          row * row_bytes, (end - row) * row_bytes));
+      const DeviceArray<unsigned char> from(
+          std::span(host.bytes)
+              .subspan(row * row_bytes, (end - row) * row_bytes));
       CudaOk(Cuda().pack_dense(&view, tiles.data(), from.data(), row, end,
                                nullptr),
              "pack_dense");
@@ -176,12 +178,12 @@ void CheckDense(const DenseCase& c, QuatrainDType dtype, float bad = 0.0f) {
   std::vector<float> bias;
   if (c.output == kQuatrainStore) bias = RandomFloats(c.rows, random);
   EXPECT_SAME(RunDense(c, host, x, bias), ExpectedDense(c, host, x, bias),
-              "T " + std::to_string(c.tokens) + " K " +
-                  std::to_string(c.cols) + " N " + std::to_string(c.rows) +
-                  " dtype " + std::to_string(dtype));
+              "T " + std::to_string(c.tokens) + " K " + std::to_string(c.cols) +
+                  " N " + std::to_string(c.rows) + " dtype " +
+                  std::to_string(dtype));
 }
 
-TEST(DenseProducts) {
+SIMT_TEST(DenseProducts) {
   for (const QuatrainDType dtype : kDenseDTypes) {
     CheckDense({1, 1, 1}, dtype);
     CheckDense({1, 128, 32}, dtype);
@@ -193,7 +195,7 @@ TEST(DenseProducts) {
   }
 }
 
-TEST(DenseProductsMarkRows) {
+SIMT_TEST(DenseProductsMarkRows) {
   for (const float scale : {1e6f, 1e9f, 3e38f}) {
     CheckDense({3, 200, 33, 128, kQuatrainStore, scale}, kQuatrainF16);
     CheckDense({3, 200, 33, 128, kQuatrainPartial, scale}, kQuatrainBF16);
@@ -202,21 +204,21 @@ TEST(DenseProductsMarkRows) {
     CheckDense({3, 200, 33}, kQuatrainF16, bad);
 }
 
-TEST(DenseProductTakesTheMarksOfItsInput) {
+SIMT_TEST(DenseProductTakesTheMarksOfItsInput) {
   Random random(2);
   const HostDense host(33, 64, kQuatrainF16, BlockEnds(64, 128), random);
   const DeviceDense linear(host);
   const DeviceArray<float> x(RandomFloats(3 * 64, random)), out(3 * 33);
   const DeviceArray<int32_t> x_marks(std::vector<int32_t>{0, 1, 0});
   DeviceArray<int32_t> marks = DeviceArray<int32_t>(3).Cleared();
-  const QuatrainDenseProduct op{linear.view,    x.data(),   64, x_marks.data(),
-                                3,              kQuatrainStore, nullptr,
-                                out.data(),     33,         marks.data()};
+  const QuatrainDenseProduct op{
+      linear.view, x.data(),   64, x_marks.data(), 3, kQuatrainStore,
+      nullptr,     out.data(), 33, marks.data()};
   CudaOk(Cuda().dense_product(&op, nullptr), "dense_product");
   EXPECT_SAME(marks.Download(), (std::vector<int32_t>{0, 1, 0}), "marks");
 }
 
-TEST(Embeddings) {
+SIMT_TEST(Embeddings) {
   Random random(4);
   for (const QuatrainDType dtype : kDenseDTypes) {
     const HostDense host(70, 130, dtype, BlockEnds(130, 128, 80), random);
@@ -233,7 +235,7 @@ TEST(Embeddings) {
 
     const DeviceArray<unsigned char> table(host.bytes);
     const DeviceArray<float> out(ids.size() * 130);
-    const QuatrainEmbed embed{table.data(), dtype,  100, 70, 130,
+    const QuatrainEmbed embed{table.data(),     dtype,  100,       70, 130,
                               token_ids.data(), tokens, out.data()};
     CudaOk(Cuda().embed(&embed, nullptr), "embed");
     EXPECT_SAME(Bits(out.Download()), Bits(expected), "embed");
@@ -247,7 +249,7 @@ TEST(Embeddings) {
   }
 }
 
-TEST(RmsNorms) {
+SIMT_TEST(RmsNorms) {
   Random random(5);
   for (const int cols : {1, 31, 255, 256, 257, 700, 4096}) {
     const std::vector<float> x = RandomFloats(4 * cols, random);
@@ -261,16 +263,21 @@ TEST(RmsNorms) {
     const DeviceArray<float> device_x(x), device_weight(weight),
         out(expected.size());
     const DeviceArray<int32_t> device_rows(rows);
-    const QuatrainRmsNorm op{device_x.data(),      cols, device_rows.data(),
-                             device_weight.data(), 1e-6f, cols,
-                             3,                    out.data()};
+    const QuatrainRmsNorm op{device_x.data(),
+                             cols,
+                             device_rows.data(),
+                             device_weight.data(),
+                             1e-6f,
+                             cols,
+                             3,
+                             out.data()};
     CudaOk(Cuda().rms_norm(&op, nullptr), "rms_norm");
     EXPECT_SAME(Bits(out.Download()), Bits(expected),
                 "cols " + std::to_string(cols));
   }
 }
 
-TEST(SumsBecomeTheResidual) {
+SIMT_TEST(SumsBecomeTheResidual) {
   Random random(6);
   const int tokens = 3, cols = 300;
   std::vector<int64_t> partial;
@@ -301,7 +308,7 @@ TEST(SumsBecomeTheResidual) {
   }
 }
 
-TEST(GateOfPlainOutputs) {
+SIMT_TEST(GateOfPlainOutputs) {
   Random random(7);
   const int tokens = 3, cols = 270;
   std::vector<float> gate_up = RandomFloats(tokens * 2 * cols, random, 4.0f);
@@ -322,12 +329,12 @@ TEST(GateOfPlainOutputs) {
   EXPECT_SAME(Bits(out.Download()), Bits(expected), "gate");
 }
 
-TEST(GraphsReplayWithNewInputs) {
+SIMT_TEST(GraphsReplayWithNewInputs) {
   Random random(8);
   const int cols = 260;
   const std::vector<float> weight = RandomFloats(cols, random);
-  const DeviceArray<float> x(RandomFloats(cols, random)),
-      device_weight(weight), out(cols);
+  const DeviceArray<float> x(RandomFloats(cols, random)), device_weight(weight),
+      out(cols);
   QuatrainStream stream;
   CudaOk(Cuda().stream_create(&stream), "stream_create");
   CudaOk(Cuda().capture_begin(stream), "capture_begin");

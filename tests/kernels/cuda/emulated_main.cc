@@ -1,0 +1,3 @@
+#include "tests/kernels/simt/runner.h"
+
+SIMT_TEST_MAIN()
