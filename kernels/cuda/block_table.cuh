@@ -17,7 +17,7 @@ class BlockTable {
         num_blocks_(num_blocks),
         uniform_size_(uniform_size) {}
 
-  __device__ int size() const { return num_blocks_; }
+  __host__ __device__ int size() const { return num_blocks_; }
 
   __device__ KBlock operator[](int b) const {
     if (uniform_size_ > 0)

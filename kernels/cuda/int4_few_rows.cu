@@ -8,7 +8,8 @@
 // Launch    blocks of 8 warps that stay, each takes tiles of 16 outputs in
 //           turn. The warps of a block share a tile's blocks of k and add up in
 //           shared memory; a warp keeps kAhead records in flight in registers,
-//           also across tiles.
+//           also across tiles. The fused form makes the digits itself, norm
+//           included, while the first records are on their way.
 // Numerics  docs/numerics.md, 2: exact, so the cut over warps is free.
 // Roofline  memory bound: 1,088 bytes per 16 x 128 weights, digits from cache.
 //           A warp spends about 60 instructions a record at 4 tokens, a third
@@ -16,6 +17,7 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/digits.cuh"
 #include "kernels/cuda/int4_mma.cuh"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/product_output.cuh"
@@ -27,6 +29,9 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kAhead = 4;  // records in flight per warp
 constexpr int kMaxTokens = 16;
+// Dynamic shared memory for digits of one's own, beside the sums: two blocks of
+// threads still fit an sm_80, one an sm_86.
+constexpr int kFusedBytes = 64 * 1024;
 constexpr int kSumPitch = 20;  // 16 outputs and room against bank conflicts
 
 // One record on its way.
@@ -93,7 +98,7 @@ struct LaneTokens {
 };
 
 // This lane's 16 digits of one pair and tile of columns; 0 past the tokens.
-template <int kDigits>
+template <int kDigits, bool kFused>
 __device__ uint4 LoadDigits(const ProductView& op, int tile, int pair) {
   const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
   const int token = tile * kTokensPerTile<kDigits> + (kDigits == 2 ? g / 2 : g);
@@ -101,10 +106,11 @@ __device__ uint4 LoadDigits(const ProductView& op, int tile, int pair) {
   const size_t at =
       (static_cast<size_t>(token) * op.num_pairs + pair) * kDigits * kPairK +
       (kDigits == 2 ? g % 2 * kPairK : 0) + t * kChunkBytes;
-  return __ldg(reinterpret_cast<const uint4*>(op.digits + at));
+  const uint4* from = reinterpret_cast<const uint4*>(op.digits + at);
+  return kFused ? *from : __ldg(from);
 }
 
-template <int kDigits>
+template <int kDigits, bool kFused>
 __device__ void LoadTokenBlocks(const ProductView& op, int num_blocks, int b,
                                 int tile,
                                 TokenBlock (&to)[kLaneTokens<kDigits>]) {
@@ -114,13 +120,14 @@ __device__ void LoadTokenBlocks(const ProductView& op, int num_blocks, int b,
         LaneTokens<kDigits, 1>::Token(0, i) + tile * kTokensPerTile<kDigits>;
     to[i] = {0.0f, 0};
     if (token >= op.num_tokens) continue;
-    const int2 block = __ldg(reinterpret_cast<const int2*>(
-        op.digit_blocks + static_cast<size_t>(token) * num_blocks + b));
+    const int2* from = reinterpret_cast<const int2*>(
+        op.digit_blocks + static_cast<size_t>(token) * num_blocks + b);
+    const int2 block = kFused ? *from : __ldg(from);
     to[i] = {__int_as_float(block.x), block.y};
   }
 }
 
-template <int kDigits, int kTiles, bool kWide>
+template <int kDigits, int kTiles, bool kWide, bool kFused>
 __device__ void AddRecord(const ProductView& op, const Record& record,
                           KBlock block, int b, int num_blocks,
                           LaneTokens<kDigits, kTiles>& tokens,
@@ -134,14 +141,14 @@ __device__ void AddRecord(const ProductView& op, const Record& record,
 #pragma unroll
     for (int p = 0; p < kMaxPairs; ++p) {
       if (p >= pairs) continue;
-      const uint4 x = LoadDigits<kDigits>(op, n, block.first_pair + p);
+      const uint4 x = LoadDigits<kDigits, kFused>(op, n, block.first_pair + p);
       if (p < whole)
         MultiplyPair(record.words[p], x, d);
       else
         MultiplyHalfPair(record.words[p], x, d);
     }
     TokenBlock token_blocks[kLaneTokens<kDigits>];
-    LoadTokenBlocks<kDigits>(op, num_blocks, b, n, token_blocks);
+    LoadTokenBlocks<kDigits, kFused>(op, num_blocks, b, n, token_blocks);
     tokens.marked |= sums[n].Add(d, header, token_blocks, tokens.small[n])
                      << (n * kLaneTokens<kDigits>);
   }
@@ -190,9 +197,56 @@ __device__ void StoreTile(const ProductOutput& out, const int64_t* shared,
   }
 }
 
-template <int kDigits, int kTiles, bool kWide>
+// The digits that a block of threads makes for itself, in dynamic shared
+// memory.
+template <int kDigits>
+struct OwnDigits {
+  int64_t blocks_at, states_at, bytes;
+
+  __host__ __device__ OwnDigits(int tokens, int num_pairs, int num_blocks)
+      : blocks_at(int64_t{tokens} * num_pairs * kDigits * kPairK +
+                  static_cast<int64_t>(simt::kRedzone)),
+        states_at(blocks_at +
+                  int64_t{tokens} * num_blocks *
+                      static_cast<int64_t>(sizeof(QuatrainDigitBlock)) +
+                  static_cast<int64_t>(simt::kRedzone)),
+        bytes(states_at + tokens * static_cast<int64_t>(sizeof(int32_t)) +
+              static_cast<int64_t>(simt::kRedzone)) {}
+
+  // Makes the digits of all tokens and points `op` at them.
+  __device__ void Make(const RowSource& source, const BlockTable& blocks,
+                       unsigned char* shared, ProductView& op) const {
+    SIMT_SHARED(float, sums, [128]);
+    SIMT_SHARED(uint32_t, row_max, [kDigitWarps]);
+    simt::carve(shared, blocks_at - simt::kRedzone);
+    simt::carve(shared + blocks_at, states_at - blocks_at - simt::kRedzone);
+    simt::carve(shared + states_at, bytes - states_at - simt::kRedzone);
+    int8_t* digits = reinterpret_cast<int8_t*>(shared);
+    QuatrainDigitBlock* digit_blocks =
+        reinterpret_cast<QuatrainDigitBlock*>(shared + blocks_at);
+    int32_t* states = reinterpret_cast<int32_t*>(shared + states_at);
+    for (int token = 0; token < op.num_tokens; ++token) {
+      const Row row = source.Open(token, sums);
+      const int state = MakeRow<kDigits>(
+          source, row, blocks, digits + token * op.num_pairs * kDigits * kPairK,
+          digit_blocks + token * blocks.size(), row_max);
+      if (threadIdx.x == 0) {
+        states[token] = state;
+        if (blockIdx.x == 0 && state == kQuatrainRowNotFinite)
+          atomicOr(&op.marks[token], 1);
+      }
+      __syncthreads();
+    }
+    op.digits = digits;
+    op.digit_blocks = digit_blocks;
+    op.states = states;
+  }
+};
+
+template <int kDigits, int kTiles, bool kWide, bool kFused>
 __global__ void __launch_bounds__(kWarps * 32, 2)
-    FewRowsKernel(ProductView op, BlockTable blocks, ProductOutput out) {
+    FewRowsKernel(ProductView op, BlockTable blocks, ProductOutput out,
+                  RowSource source) {
   constexpr int kTokens = kTiles * kTokensPerTile<kDigits>;
   constexpr int kWarpPitch = kTokens * kSumPitch;
   SIMT_SHARED(int64_t, shared, [2][kWarps * kWarpPitch]);
@@ -211,6 +265,12 @@ __global__ void __launch_bounds__(kWarps * 32, 2)
   Record ring[kAhead];
 #pragma unroll
   for (int p = 0; p < kAhead; ++p) load(ring[p], blockIdx.x, warp + p * kWarps);
+  if constexpr (kFused) {
+    // While the first weights are on their way.
+    SIMT_DYNAMIC_SHARED(own);
+    OwnDigits<kDigits>(op.num_tokens, op.num_pairs, num_blocks)
+        .Make(source, blocks, own, op);
+  }
   LaneTokens<kDigits, kTiles> tokens(op);
   int buffer = 0;
   for (int tile = blockIdx.x; tile < op.num_tiles; tile += gridDim.x) {
@@ -225,8 +285,8 @@ __global__ void __launch_bounds__(kWarps * 32, 2)
       for (int p = 0; p < kAhead; ++p) {
         const int b = first + p * kWarps;
         if (b < num_blocks)
-          AddRecord<kDigits, kTiles, kWide>(op, ring[p], blocks[b], b,
-                                            num_blocks, tokens, sums);
+          AddRecord<kDigits, kTiles, kWide, kFused>(op, ring[p], blocks[b], b,
+                                                    num_blocks, tokens, sums);
         load(ring[p], next_tile, next_first + p * kWarps);
       }
     }
@@ -244,10 +304,28 @@ template <int kDigits, int kTiles>
 void LaunchTiles(const ProductView& view, const BlockTable& blocks,
                  const ProductOutput& out, bool wide, int grid,
                  simt::Stream stream) {
-  const auto kernel = wide ? FewRowsKernel<kDigits, kTiles, true>
-                           : FewRowsKernel<kDigits, kTiles, false>;
+  const auto kernel = wide ? FewRowsKernel<kDigits, kTiles, true, false>
+                           : FewRowsKernel<kDigits, kTiles, false, false>;
   simt::launch(kernel, dim3(grid), dim3(kWarps * 32), 0, stream, view, blocks,
-               out);
+               out, RowSource{});
+}
+
+template <int kDigits>
+void LaunchFused(const ProductView& view, const BlockTable& blocks,
+                 const ProductOutput& out, const RowSource& source, bool wide,
+                 int grid, simt::Stream stream) {
+  const auto kernel = wide ? FewRowsKernel<kDigits, 1, true, true>
+                           : FewRowsKernel<kDigits, 1, false, true>;
+  const OwnDigits<kDigits> own(view.num_tokens, view.num_pairs, blocks.size());
+  simt::allow_dynamic_shared(kernel, kFusedBytes);
+  simt::launch(kernel, dim3(grid), dim3(kWarps * 32),
+               static_cast<size_t>(own.bytes), stream, view, blocks, out,
+               source);
+}
+
+// Blocks of threads that stay: two for each multiprocessor.
+int GridOf(const ProductView& view, int num_sms) {
+  return std::min(view.num_tiles, 2 * num_sms);
 }
 
 }  // namespace
@@ -260,7 +338,7 @@ const char* LaunchFewRows(const QuatrainProduct& op, int num_sms,
   const BlockTable blocks = Int4Blocks(op.linear);
   const ProductView view = ViewOf(op);
   const ProductOutput out = OutputOf(op);
-  const int grid = std::min(view.num_tiles, 2 * num_sms);
+  const int grid = GridOf(view, num_sms);
   if (op.x.num_digits == 2) {
     if (op.num_tokens <= 4)
       LaunchTiles<2, 1>(view, blocks, out, wide, grid, stream);
@@ -274,6 +352,40 @@ const char* LaunchFewRows(const QuatrainProduct& op, int num_sms,
     else
       LaunchTiles<1, 2>(view, blocks, out, wide, grid, stream);
   }
+  return nullptr;
+}
+
+bool FusedProductFits(int num_tokens, int num_pairs, int num_blocks,
+                      int num_digits) {
+  if (num_tokens > 8 / num_digits) return false;
+  return num_digits == 2
+             ? OwnDigits<2>(num_tokens, num_pairs, num_blocks).bytes <=
+                   kFusedBytes
+             : OwnDigits<1>(num_tokens, num_pairs, num_blocks).bytes <=
+                   kFusedBytes;
+}
+
+const char* LaunchFusedProduct(const QuatrainFusedProduct& op, int num_sms,
+                               simt::Stream stream) {
+  const QuatrainProduct& product = op.product;
+  const QuatrainInt4& linear = product.linear;
+  if (product.num_tokens == 0 || linear.rows == 0) return nullptr;
+  const int num_digits = product.x.num_digits;
+  if (num_digits != 1 && num_digits != 2)
+    return "fused product: num_digits is neither 1 nor 2";
+  if (!FusedProductFits(product.num_tokens, linear.num_pairs, linear.num_blocks,
+                        num_digits))
+    return "fused product: the digits of these tokens do not fit in shared "
+           "memory";
+  const bool wide = linear.scale_dtype == kQuatrainF32;
+  const ProductView view = ViewOf(product);
+  const RowSource source{
+      op.x,        op.x_stride, op.x_marks,      op.norm_weight,
+      op.norm_eps, linear.cols, linear.max_scale};
+  (num_digits == 2 ? LaunchFused<2>
+                   : LaunchFused<1>)(view, Int4Blocks(linear),
+                                     OutputOf(product), source, wide,
+                                     GridOf(view, num_sms), stream);
   return nullptr;
 }
 

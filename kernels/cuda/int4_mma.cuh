@@ -28,7 +28,7 @@ struct ProductView {
   const int8_t* digits;
   const QuatrainDigitBlock* digit_blocks;
   const int32_t* states;
-  int num_pairs;
+  int num_pairs;  // of a token's digits
   int num_tokens;
   int32_t* marks;
 };

@@ -30,6 +30,17 @@ int Product(const QuatrainProduct* op, QuatrainStream stream) {
       "product");
 }
 
+int FusedFits(int num_tokens, int num_pairs, int num_blocks, int num_digits) {
+  return FusedProductFits(num_tokens, num_pairs, num_blocks, num_digits) ? 1
+                                                                         : 0;
+}
+
+int FusedProduct(const QuatrainFusedProduct* op, QuatrainStream stream) {
+  return Answer(
+      LaunchFusedProduct(*op, runtime::NumSms(), runtime::ToStream(stream)),
+      "fused_product");
+}
+
 int PackDense(const QuatrainDense* linear, void* tiles, const void* from,
               int row_begin, int row_end, QuatrainStream stream) {
   return Answer(LaunchPackDense(*linear, tiles, from, row_begin, row_end,
@@ -85,6 +96,8 @@ QuatrainCudaV1 MakeTable() {
   table.pack_dense = PackDense;
   table.digits = Launch<QuatrainMakeDigits, LaunchDigits>;
   table.product = Product;
+  table.fused_product_fits = FusedFits;
+  table.fused_product = FusedProduct;
   table.dequant_scratch_bytes = DequantScratchBytes;
   table.dequant_product = DequantProduct;
   table.dense_product = Launch<QuatrainDenseProduct, LaunchDenseProduct>;

@@ -175,6 +175,18 @@ enum QuatrainProductKernel {
   kQuatrainMediumRows = 1,  // any number
 };
 
+// Digits and product in one kernel, for up to 4 tokens (8 with one digit) whose
+// digits fit in shared memory: fused_product_fits(). `product.x` needs only
+// num_digits; product.marks must be 0 or 1 before.
+struct QuatrainFusedProduct {
+  const float* x;  // [num_tokens, x_stride]
+  int64_t x_stride;
+  const int32_t* x_marks;    // [num_tokens] or NULL
+  const float* norm_weight;  // [cols] or NULL: RMS norm first
+  float norm_eps;
+  struct QuatrainProduct product;
+};
+
 // The product of the default mode for long prompts, which rounds differently:
 // weights and activations in f16 (bf16 where the scales are), by the library
 // cublasLt. kQuatrainNotSupported where that is not installed.
@@ -316,6 +328,10 @@ struct QuatrainCudaV1 {
   // Operations.
   int (*digits)(const struct QuatrainMakeDigits* op, QuatrainStream stream);
   int (*product)(const struct QuatrainProduct* op, QuatrainStream stream);
+  int (*fused_product_fits)(int num_tokens, int num_pairs, int num_blocks,
+                            int num_digits);
+  int (*fused_product)(const struct QuatrainFusedProduct* op,
+                       QuatrainStream stream);
   int64_t (*dequant_scratch_bytes)(int num_tokens, int rows, int num_pairs);
   int (*dequant_product)(const struct QuatrainDequantProduct* op,
                          QuatrainStream stream);

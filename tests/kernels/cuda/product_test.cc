@@ -10,6 +10,9 @@
 namespace quatrain {
 namespace {
 
+// Digits and product in one kernel; not a QuatrainProductKernel.
+constexpr int kFused = -1;
+
 struct Case {
   int tokens;
   int cols;
@@ -157,15 +160,15 @@ std::vector<int64_t> Run(const Setup& setup, int kernel) {
   const DeviceInt4 linear = PackAll(setup);
   const DeviceArray<float> x(setup.x);
   const DeviceDigits digits(linear.view(), c.tokens, c.digits);
-  DeviceArray<int32_t> marks(c.tokens);
+  DeviceArray<int32_t> marks = DeviceArray<int32_t>(c.tokens).Cleared();
   const DeviceArray<float> norm_weight(setup.norm_weight);
-  const QuatrainMakeDigits make{
-      x.data(),    c.cols,
-      nullptr,     c.norm ? norm_weight.data() : nullptr,
-      1e-5f,       linear.view(),
-      c.tokens,    digits.view(),
-      marks.data()};
-  CudaOk(Cuda().digits(&make, nullptr), "digits");
+  const float* norm = c.norm ? norm_weight.data() : nullptr;
+  if (kernel != kFused) {
+    const QuatrainMakeDigits make{x.data(), c.cols,        nullptr,
+                                  norm,     1e-5f,         linear.view(),
+                                  c.tokens, digits.view(), marks.data()};
+    CudaOk(Cuda().digits(&make, nullptr), "digits");
+  }
 
   const bool partial = c.output == kQuatrainPartial;
   const int width = partial                      ? c.rows + 1
@@ -185,7 +188,13 @@ std::vector<int64_t> Run(const Setup& setup, int kernel) {
       width,
       marks.data(),
       kernel};
-  CudaOk(Cuda().product(&product, nullptr), "product");
+  if (kernel == kFused) {
+    const QuatrainFusedProduct fused{x.data(), c.cols, nullptr,
+                                     norm,     1e-5f,  product};
+    CudaOk(Cuda().fused_product(&fused, nullptr), "fused_product");
+  } else {
+    CudaOk(Cuda().product(&product, nullptr), "product");
+  }
   if (partial) {
     const QuatrainStoreMarks store{marks.data(), sums.data(), width, c.tokens};
     CudaOk(Cuda().store_marks(&store, nullptr), "store_marks");
@@ -210,43 +219,46 @@ void Check(const Case& c, int kernel) {
   EXPECT_SAME(actual, expected, Describe(c, kernel));
 }
 
-void CheckBoth(const Case& c) {
+// Every kernel that takes the shape.
+void CheckAll(const Case& c) {
   if (c.tokens <= 16) Check(c, kQuatrainFewRows);
+  if (c.tokens <= 8 / c.digits) Check(c, kFused);
   Check(c, kQuatrainMediumRows);
 }
 
 SIMT_TEST(SmallestLegalShapes) {
-  CheckBoth({1, 1, 1});
-  CheckBoth({1, 32, 16});
-  CheckBoth({1, 128, 16});
-  CheckBoth({2, 33, 3});
+  CheckAll({1, 1, 1});
+  CheckAll({1, 32, 16});
+  CheckAll({1, 128, 16});
+  CheckAll({2, 33, 3});
 }
 
 SIMT_TEST(RaggedAndPrimeShapes) {
-  CheckBoth({3, 127, 17});
-  CheckBoth({5, 131, 31});
-  CheckBoth({7, 257, 5});
-  CheckBoth({13, 389, 47});
-  CheckBoth({16, 1000, 33});
+  CheckAll({3, 127, 17});
+  CheckAll({5, 131, 31});
+  CheckAll({7, 257, 5});
+  CheckAll({13, 389, 47});
+  CheckAll({16, 1000, 33});
 }
 
 SIMT_TEST(EveryNumberOfTokens) {
   for (int tokens = 1; tokens <= 16; ++tokens)
     Check({tokens, 256, 37}, kQuatrainFewRows);
+  for (int tokens = 1; tokens <= 4; ++tokens) Check({tokens, 256, 37}, kFused);
   for (const int tokens : {17, 31, 32, 33, 63, 64, 65, 100})
     Check({tokens, 256, 37}, kQuatrainMediumRows);
 }
 
 SIMT_TEST(GroupsOfEverySize) {
   for (const int group : {16, 32, 48, 64, 96, 128})
-    for (const int tokens : {2, 6, 16}) CheckBoth({tokens, 480, 37, group});
+    for (const int tokens : {2, 6, 16}) CheckAll({tokens, 480, 37, group});
 }
 
 SIMT_TEST(HeadBoundariesCutBlocks) {
-  CheckBoth({3, 640, 37, 128, 80});
-  CheckBoth({9, 576, 37, 64, 96});
-  CheckBoth({3, 432, 21, 128, 72, kQuatrainPartial, 2, kQuatrainF16, false,
-             false, 1.0f, 0.01f, 208});
+  CheckAll({3, 640, 37, 128, 80});
+  CheckAll({9, 576, 37, 64, 96});
+  CheckAll({3, 432, 21, 128, 72, kQuatrainPartial, 2, kQuatrainF16, false,
+            false, 1.0f, 0.01f, 208});
 }
 
 SIMT_TEST(OutputsOfEveryKind) {
@@ -256,8 +268,7 @@ SIMT_TEST(OutputsOfEveryKind) {
         Case c{tokens, 384,   output == kQuatrainGated ? 44 : 37, 128, 128,
                output, digits};
         c.bias = output != kQuatrainPartial;
-        if (tokens <= 16) Check(c, kQuatrainFewRows);
-        Check(c, kQuatrainMediumRows);
+        CheckAll(c);
       }
 }
 
@@ -265,7 +276,7 @@ SIMT_TEST(ScalesOfEveryDtype) {
   for (const QuatrainDType dtype : {kQuatrainF16, kQuatrainBF16, kQuatrainF32})
     for (const int digits : {1, 2}) {
       Case c{5, 320, 37, 64, 128, kQuatrainStore, digits, dtype};
-      CheckBoth(c);
+      CheckAll(c);
     }
 }
 
@@ -273,7 +284,7 @@ SIMT_TEST(NormBeforeTheProduct) {
   for (const int cols : {64, 256, 257, 1000, 4096}) {
     Case c{3, cols, 21};
     c.norm = true;
-    CheckBoth(c);
+    CheckAll(c);
   }
 }
 
@@ -283,20 +294,21 @@ SIMT_TEST(LargeContributions) {
     for (const float scale : {1.0f, 1e3f, 1e5f, 3e6f, 1e9f, 1e30f, 3e38f}) {
       Case c{6, 384, 21, 128, 128, kQuatrainPartial, digits};
       c.x_scale = scale;
-      CheckBoth(c);
+      CheckAll(c);
       c.output = kQuatrainStore;
-      CheckBoth(c);
+      CheckAll(c);
     }
 }
 
 SIMT_TEST(ValuesThatAreNotFinite) {
   for (const float bad : {INFINITY, -INFINITY, NAN})
     for (const int output : {kQuatrainStore, kQuatrainPartial})
-      for (const int kernel : {kQuatrainFewRows, kQuatrainMediumRows}) {
-        Case c{5, 300, 21, 128, 128, output};
+      for (const int kernel :
+           {int{kQuatrainFewRows}, int{kQuatrainMediumRows}, kFused}) {
+        Case c{4, 300, 21, 128, 128, output};
         Setup setup(c);
-        setup.x[3 * c.cols + 299] = bad;
-        setup.x[4 * c.cols] = bad;
+        setup.x[1 * c.cols + 299] = bad;
+        setup.x[3 * c.cols] = bad;
         EXPECT_SAME(Run(setup, kernel), setup.Expected(), Describe(c, kernel));
       }
 }
@@ -319,6 +331,7 @@ SIMT_TEST(RealLayers) {
       Case c{1, layer.cols, 37, layer.group, 128, output};
       c.first = layer.first;
       Check(c, kQuatrainFewRows);
+      if (layer.cols <= 20480) Check(c, kFused);
       if (layer.cols <= 8192) {
         c.tokens = 17;
         Check(c, kQuatrainMediumRows);
@@ -359,6 +372,14 @@ SIMT_TEST(ImpossibleShapesAreRefused) {
   EXPECT(std::strstr(Cuda().message(), "at most 16 tokens") != nullptr);
   product.x.num_digits = 3;
   EXPECT(Cuda().product(&product, nullptr) == kQuatrainBadArgument);
+  EXPECT_EQ(Cuda().fused_product_fits(5, 2, 1, 2), 0);
+  EXPECT_EQ(Cuda().fused_product_fits(4, 300, 150, 2), 0);
+  EXPECT_EQ(Cuda().fused_product_fits(8, 2, 1, 1), 1);
+  QuatrainFusedProduct fused = {};
+  fused.product = product;
+  EXPECT(Cuda().fused_product(&fused, nullptr) == kQuatrainBadArgument);
+  fused.product.x.num_digits = 2;
+  EXPECT(Cuda().fused_product(&fused, nullptr) == kQuatrainBadArgument);
   const std::vector<int32_t> ends = {128, 300};
   const QuatrainBlocks blocks{ends.data(), 2};
   QuatrainLayout layout;
