@@ -1,3 +1,0 @@
-#include "tests/kernels/simt/runner.h"
-
-SIMT_TEST_MAIN()
