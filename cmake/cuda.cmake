@@ -29,6 +29,10 @@ function(quatrain_cuda_library name)
   set(objects)
   set(reports)
   foreach(source IN LISTS ARGN)
+    if(NOT source MATCHES "[.]cu$")
+      list(APPEND objects ${QUATRAIN_ROOT}/${source})  # for the host alone
+      continue()
+    endif()
     get_filename_component(file ${source} NAME_WE)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}/${file}.o)
     add_custom_command(
@@ -49,7 +53,8 @@ function(quatrain_cuda_library name)
   add_library(${name} SHARED ${objects})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX
     QUATRAIN_REPORTS "${reports}")
-  target_include_directories(${name} INTERFACE ${QUATRAIN_ROOT})
+  target_include_directories(${name} PUBLIC ${QUATRAIN_ROOT})
+  target_compile_features(${name} PRIVATE cxx_std_17)
   find_library(QUATRAIN_CUDART cudart_static
     HINTS ${toolkit}/lib64 ${toolkit}/targets/x86_64-linux/lib REQUIRED)
   target_link_libraries(${name} PRIVATE ${QUATRAIN_CUDART} Threads::Threads dl rt)

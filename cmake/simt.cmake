@@ -37,7 +37,10 @@ endif()
 # Device code puns types by reinterpret_cast, hence -fno-strict-aliasing: without
 # it g++ -O2 gives wrong results. -g1: lines in reports.
 set(quatrain_simt_flags -fno-strict-aliasing -Wno-unknown-pragmas -g1
-  -ffile-prefix-map=${QUATRAIN_SIMT_ROOT}/=)
+  -fmacro-prefix-map=${QUATRAIN_SIMT_ROOT}/=)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  list(APPEND quatrain_simt_flags -gdwarf-4)  # addr2line misreads clang's version 5
+endif()
 set(quatrain_simt_machine)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(quatrain_simt_machine -mavx2 -mfma -mf16c)
@@ -50,7 +53,7 @@ set(quatrain_simt_kernel_check
   -O2 -fsanitize=thread,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Both merge accesses before the hooks are put in. __tsan_* are ours.
-  list(APPEND quatrain_simt_kernel_check -fno-tree-vectorize -fno-store-merging)
+  list(APPEND quatrain_simt_kernel_check -fno-tree-vectorize -fno-store-merging -fno-tree-sra)
 endif()
 set(quatrain_simt_engine_flags_plain -O2)
 set(quatrain_simt_engine_flags_asan -O1 -fno-omit-frame-pointer -fsanitize=address)
@@ -73,6 +76,7 @@ function(quatrain_simt_engine variant)
   add_library(${target} STATIC EXCLUDE_FROM_ALL ${sources})
   quatrain_simt_common(${target})
   target_compile_options(${target} PRIVATE ${quatrain_simt_engine_flags_${variant}})
+  target_compile_definitions(${target} PRIVATE SIMT_SOURCE_ROOT="${QUATRAIN_SIMT_ROOT}/")
   # The inner products of mma are worth vectorising.
   set_source_files_properties(${QUATRAIN_SIMT_ROOT}/kernels/emu/mma.cc
     PROPERTIES COMPILE_OPTIONS -O3)

@@ -89,10 +89,12 @@ URGENT = {"missing barrier", "missing wait", "missing commit", "late wait",
 class Bug:
   def __init__(self, file, line, kind, old, new):
     self.file, self.line, self.kind = file, line, kind
-    self.old, self.new = old, new
+    self.old, self.new, self.nth = old, new, 1
 
   def key(self):
-    return f"{self.file}: {self.old.strip()} => {self.new.strip()}"
+    """Equal lines of a file are told apart by their order."""
+    nth = f" #{self.nth}" if self.nth > 1 else ""
+    return f"{self.file}: {self.old.strip()} => {self.new.strip()}{nth}"
 
 
 def code_lines(path):
@@ -106,7 +108,7 @@ def code_lines(path):
 
 
 def bugs_of(file, limit):
-  urgent, others = [], []
+  urgent, others, seen = [], [], {}
   for number, line in code_lines(os.path.join(ROOT, "kernels/cuda", file)):
     code = line.split("//")[0]
     for kind, pattern, replacement in OPERATORS:
@@ -115,6 +117,8 @@ def bugs_of(file, limit):
         if new == code:
           continue
         bug = Bug(file, number, kind, code, new)
+        text = (code.strip(), new.strip())
+        seen[text] = bug.nth = seen.get(text, 0) + 1
         (urgent if kind in URGENT else others).append(bug)
   # Evenly over the file, the same each time.
   room = max(0, limit - len(urgent))

@@ -10,6 +10,8 @@
 
 #if defined(__CUDACC__)
 
+#include <cuda.h>  // CUtensorMap; nothing of the driver is linked
+
 namespace ptx {
 
 __device__ __forceinline__ uint32_t shared_address(const void* pointer) {
@@ -228,6 +230,245 @@ __device__ __forceinline__ void grid_dependency_launch() {
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
+
+// --- sm_90: barriers in shared memory and bulk copies
+// -------------------------
+//
+// Traps elsewhere. An mbarrier is a uint64_t in shared memory.
+
+#if __CUDA_ARCH__ >= 900
+#define PTX_SM90(...) asm volatile(__VA_ARGS__)
+#else
+#define PTX_SM90(...) __trap()
+#endif
+
+// By one thread; the others see it after fence_mbarrier_init and a barrier.
+__device__ __forceinline__ void mbarrier_init(uint64_t* barrier,
+                                              uint32_t count) {
+  PTX_SM90(
+      "mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
+      "r"(count)
+      : "memory");
+}
+__device__ __forceinline__ void fence_mbarrier_init() {
+  PTX_SM90("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+__device__ __forceinline__ void mbarrier_arrive(uint64_t* barrier) {
+  PTX_SM90(
+      "{.reg .b64 state; mbarrier.arrive.shared::cta.b64 state, [%0];}" ::"r"(
+          shared_address(barrier))
+      : "memory");
+}
+// The phase ends only when so many bytes more have been copied.
+__device__ __forceinline__ void mbarrier_expect_tx(uint64_t* barrier,
+                                                   uint32_t bytes) {
+  PTX_SM90("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(
+               shared_address(barrier)),
+           "r"(bytes)
+           : "memory");
+}
+__device__ __forceinline__ void mbarrier_arrive_expect_tx(uint64_t* barrier,
+                                                          uint32_t bytes) {
+  PTX_SM90("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
+               shared_address(barrier)),
+           "r"(bytes)
+           : "memory");
+}
+// Whether the phase of this parity (0 for the first) is over. In a loop, with
+// simt::yield().
+__device__ __forceinline__ bool mbarrier_try_wait_parity(uint64_t* barrier,
+                                                         uint32_t parity) {
+  uint32_t done = 0;
+  PTX_SM90(
+      "{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; "
+      "selp.u32 %0, 1, 0, p;}"
+      : "=r"(done)
+      : "r"(shared_address(barrier)), "r"(parity)
+      : "memory");
+  return done != 0;
+}
+// Between ordinary writes to shared memory and wgmma that reads them.
+__device__ __forceinline__ void fence_proxy_async() {
+  PTX_SM90("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+// All on 16-byte boundaries, `bytes` too.
+__device__ __forceinline__ void bulk_copy_to_shared(void* shared,
+                                                    const void* global,
+                                                    uint32_t bytes,
+                                                    uint64_t* barrier) {
+  PTX_SM90(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
+      "[%0], [%1], %2, [%3];" ::"r"(shared_address(shared)),
+      "l"(global_address(global)), "r"(bytes), "r"(shared_address(barrier))
+      : "memory");
+}
+
+// A kernel's parameter of it is `const __grid_constant__ ptx::TensorMap`.
+using TensorMap = CUtensorMap;
+
+// The box whose first element is (column, row), zero outside of the matrix; its
+// rows lie one after the other. Counts the whole box's bytes.
+__device__ __forceinline__ void bulk_tensor_2d(void* shared,
+                                               const TensorMap& map, int column,
+                                               int row, uint64_t* barrier) {
+  PTX_SM90(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx"
+      "::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(shared_address(shared)),
+      "l"(&map), "r"(shared_address(barrier)), "r"(column), "r"(row)
+      : "memory");
+}
+
+// Describes a row-major matrix of elements of 1, 2 or 4 bytes. swizzle128: as
+// wgmma reads it; a box is then at most 128 bytes wide and lies on a 1024-byte
+// boundary. False if the driver refuses.
+inline bool make_tensor_map_2d(TensorMap* map, const void* base,
+                               int element_bytes, uint64_t columns,
+                               uint64_t rows, uint64_t row_bytes,
+                               uint32_t box_columns, uint32_t box_rows,
+                               bool swizzle128) {
+  void* entry = nullptr;
+  cudaDriverEntryPointQueryResult found;
+  if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000,
+                                       cudaEnableDefault,
+                                       &found) != cudaSuccess ||
+      found != cudaDriverEntryPointSuccess)
+    return false;
+  const cuuint64_t sizes[2] = {columns, rows};
+  const cuuint64_t strides[1] = {row_bytes};
+  const cuuint32_t box[2] = {box_columns, box_rows};
+  const cuuint32_t steps[2] = {1, 1};
+  const CUtensorMapDataType type =
+      element_bytes == 1   ? CU_TENSOR_MAP_DATA_TYPE_UINT8
+      : element_bytes == 2 ? CU_TENSOR_MAP_DATA_TYPE_UINT16
+                           : CU_TENSOR_MAP_DATA_TYPE_UINT32;
+  const auto encode =
+      reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(entry);
+  return encode(map, type, 2, const_cast<void*>(base), sizes, strides, box,
+                steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                swizzle128 ? CU_TENSOR_MAP_SWIZZLE_128B
+                           : CU_TENSOR_MAP_SWIZZLE_NONE,
+                CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+// --- sm_90a: wgmma m64nNk16, d (+)= a * b
+// ---------------------------------------
+//
+// By the 128 threads of a warpgroup; N is twice the length of d: 8, 16, 32, 64,
+// 128 or 256. Warp w holds rows 16w..: element e of lane l is row 16w + l/4 +
+// 8 * (e/2 % 2), column 8 * (e/4) + 2 * (l%4) + e%2. a: registers as of
+// m16n8k16, or a descriptor of 64 rows; b: a descriptor of N rows, each 64
+// halves of k. d and a's registers may not be touched before the wait.
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define PTX_SM90A(...) asm volatile(__VA_ARGS__)
+#else
+#define PTX_SM90A(...) __trap()
+#endif
+
+// Of rows of 128 bytes under the 128-byte swizzle; 8 rows every `stride_bytes`.
+// The next 16 of k: plus 2.
+__device__ __forceinline__ uint64_t
+wgmma_descriptor(const void* tile, uint32_t stride_bytes = 1024) {
+  return uint64_t{1} << 62 | static_cast<uint64_t>(stride_bytes >> 4) << 32 |
+         uint64_t{1} << 16 | (shared_address(tile) >> 4 & 0x3FFF);
+}
+// Before the first wgmma that touches registers written otherwise.
+__device__ __forceinline__ void wgmma_fence() {
+  PTX_SM90A("wgmma.fence.sync.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void wgmma_commit() {
+  PTX_SM90A("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+// Until all but the latest N groups are done.
+template <int N>
+__device__ __forceinline__ void wgmma_wait() {
+  PTX_SM90A("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
+
+#define PTX_TEXT_4 "%0,%1,%2,%3"
+#define PTX_TEXT_8 \
+  PTX_TEXT_4       \
+  ","              \
+  "%4,%5,%6,%7"
+#define PTX_TEXT_16 \
+  PTX_TEXT_8        \
+  ","               \
+  "%8,%9,%10,%11,%12,%13,%14,%15"
+#define PTX_TEXT_32 \
+  PTX_TEXT_16       \
+  ","               \
+  "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define PTX_TEXT_64                                                  \
+  PTX_TEXT_32                                                        \
+  ","                                                                \
+  "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47," \
+  "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define PTX_TEXT_128                                                       \
+  PTX_TEXT_64                                                              \
+  ","                                                                      \
+  "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,"       \
+  "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"       \
+  "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%"    \
+  "110,%111,"                                                              \
+  "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125," \
+  "%126,%127"
+#define PTX_OUT_4(d, i) \
+  "+f"((d)[i]), "+f"((d)[i + 1]), "+f"((d)[i + 2]), "+f"((d)[i + 3])
+#define PTX_OUT_8(d, i) PTX_OUT_4(d, i), PTX_OUT_4(d, i + 4)
+#define PTX_OUT_16(d, i) PTX_OUT_8(d, i), PTX_OUT_8(d, i + 8)
+#define PTX_OUT_32(d, i) PTX_OUT_16(d, i), PTX_OUT_16(d, i + 16)
+#define PTX_OUT_64(d, i) PTX_OUT_32(d, i), PTX_OUT_32(d, i + 32)
+#define PTX_OUT_128(d, i) PTX_OUT_64(d, i), PTX_OUT_64(d, i + 64)
+
+// r: registers of d; n: twice that. p0...: the numbers of the operands after d.
+#define PTX_WGMMA(name, types, n, r, p0, p1, p2, p3, p4, p5)                 \
+  __device__ __forceinline__ void name(float(&d)[r], uint64_t a, uint64_t b, \
+                                       bool accumulate = true) {             \
+    PTX_SM90A("{.reg .pred p; setp.ne.b32 p, " p2                            \
+              ", 0; wgmma.mma_async.sync.aligned.m64n" n "k16." types        \
+              " {" PTX_TEXT_##r "}, " p0 ", " p1 ", p, 1, 1, 0, 0;}"         \
+              : PTX_OUT_##r(d, 0)                                            \
+              : "l"(a), "l"(b), "r"(static_cast<int>(accumulate))            \
+              : "memory");                                                   \
+  }                                                                          \
+  __device__ __forceinline__ void name(float(&d)[r], const uint32_t(&a)[4],  \
+                                       uint64_t b, bool accumulate = true) { \
+    PTX_SM90A("{.reg .pred p; setp.ne.b32 p, " p5                            \
+              ", 0; wgmma.mma_async.sync.aligned.m64n" n "k16." types        \
+              " {" PTX_TEXT_##r "}, {" p0 "," p1 "," p2 "," p3 "}, " p4      \
+                                ", p, 1, 1, 0;}"                             \
+              : PTX_OUT_##r(d, 0)                                            \
+              : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b),          \
+                "r"(static_cast<int>(accumulate))                            \
+              : "memory");                                                   \
+  }
+#define PTX_WGMMA_TYPES(n, r, ...)                              \
+  PTX_WGMMA(wgmma_m64k16_f16, "f32.f16.f16", n, r, __VA_ARGS__) \
+  PTX_WGMMA(wgmma_m64k16_bf16, "f32.bf16.bf16", n, r, __VA_ARGS__)
+PTX_WGMMA_TYPES("8", 4, "%4", "%5", "%6", "%7", "%8", "%9")
+PTX_WGMMA_TYPES("16", 8, "%8", "%9", "%10", "%11", "%12", "%13")
+PTX_WGMMA_TYPES("32", 16, "%16", "%17", "%18", "%19", "%20", "%21")
+PTX_WGMMA_TYPES("64", 32, "%32", "%33", "%34", "%35", "%36", "%37")
+PTX_WGMMA_TYPES("128", 64, "%64", "%65", "%66", "%67", "%68", "%69")
+PTX_WGMMA_TYPES("256", 128, "%128", "%129", "%130", "%131", "%132", "%133")
+#undef PTX_TEXT_4
+#undef PTX_OUT_4
+#undef PTX_TEXT_8
+#undef PTX_OUT_8
+#undef PTX_TEXT_16
+#undef PTX_OUT_16
+#undef PTX_TEXT_32
+#undef PTX_OUT_32
+#undef PTX_TEXT_64
+#undef PTX_OUT_64
+#undef PTX_TEXT_128
+#undef PTX_OUT_128
+#undef PTX_WGMMA_TYPES
+#undef PTX_WGMMA
+#undef PTX_SM90A
+#undef PTX_SM90
 
 }  // namespace ptx
 

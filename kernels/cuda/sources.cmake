@@ -1,6 +1,14 @@
 # The kernel files, for every build of them: nvcc's, and the three that run on
 # the CPU. Paths from the repository's root.
 set(QUATRAIN_KERNEL_SOURCES
+  kernels/cuda/attention.cu
+  kernels/cuda/attention_bf16.cu
+  kernels/cuda/attention_f16.cu
+  kernels/cuda/attention_f32.cu
+  kernels/cuda/attention_fp8.cu
+  kernels/cuda/attention_int8.cu
+  kernels/cuda/attention_plan.cc
+  kernels/cuda/attention_work.cu
   kernels/cuda/dense.cu
   kernels/cuda/dequant_product.cu
   kernels/cuda/dequantize.cu
@@ -8,10 +16,18 @@ set(QUATRAIN_KERNEL_SOURCES
   kernels/cuda/half_rows.cu
   kernels/cuda/int4_few_rows.cu
   kernels/cuda/int4_medium_rows.cu
+  kernels/cuda/kv_store.cu
   kernels/cuda/layout.cu
   kernels/cuda/pack.cu
   kernels/cuda/product.cu
   kernels/cuda/rows.cu
+  kernels/cuda/sample_best.cu
+  kernels/cuda/sample_draw.cu
+  kernels/cuda/sample_launch.cu
+  kernels/cuda/sample_rank.cu
+  kernels/cuda/sample_scan.cu
+  kernels/cuda/sample_select.cu
+  kernels/cuda/sample_transform.cu
   kernels/cuda/table.cu)
 
 # What judges them: definitions that need the standard library alone.
@@ -26,6 +42,28 @@ set(QUATRAIN_KERNEL_ORACLE
 
 # tests/kernels/cuda/NAME_test.cc
 set(QUATRAIN_KERNEL_TESTS
+  attention
+  conformance
   dequant
   product
-  rows)
+  rows
+  sampling)
+
+# Kernels of those tests.
+set(QUATRAIN_KERNEL_TEST_KERNELS
+  tests/kernels/cuda/conformance.cu)
+
+# bench_cuda_kernels
+set(QUATRAIN_KERNEL_BENCH
+  tests/kernels/cuda/bench/attention.cc
+  tests/kernels/cuda/bench/bench.cc
+  tests/kernels/cuda/bench/ceilings.cc
+  tests/kernels/cuda/bench/cublas.cc
+  tests/kernels/cuda/bench/head.cc
+  tests/kernels/cuda/bench/int4.cc
+  tests/kernels/cuda/bench/layers.cc
+  tests/kernels/cuda/bench/linears.cc
+  tests/kernels/cuda/bench/main.cc
+  tests/kernels/cuda/bench/report.cc
+  tests/kernels/cuda/bench/rows.cc
+  tests/kernels/cuda/bench/sampling.cc)

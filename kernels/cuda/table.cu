@@ -3,9 +3,11 @@
 
 #include "kernels/cuda/table.h"
 
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/sampling.h"
 
 #ifndef QUATRAIN_CUDA_BUILD_ID
 #define QUATRAIN_CUDA_BUILD_ID "unknown"
@@ -39,6 +41,17 @@ int FusedProduct(const QuatrainFusedProduct* op, QuatrainStream stream) {
   return Answer(
       LaunchFusedProduct(*op, runtime::NumSms(), runtime::ToStream(stream)),
       "fused_product");
+}
+
+int AttendWorkBytes(const QuatrainAttendShape* shape, size_t* bytes) {
+  const char* wrong = AttendBytes(*shape, bytes);
+  return wrong != nullptr ? runtime::Fail(kQuatrainBadArgument, wrong)
+                          : static_cast<int>(kQuatrainOk);
+}
+
+int SampleBytes(int num_ids, size_t* bytes) {
+  *bytes = SampleScratchBytes(num_ids);
+  return kQuatrainOk;
 }
 
 int PackDense(const QuatrainDense* linear, void* tiles, const void* from,
@@ -107,6 +120,18 @@ QuatrainCudaV1 MakeTable() {
   table.rms_norm = Launch<QuatrainRmsNorm, LaunchRmsNorm>;
   table.reduce_add = Launch<QuatrainReduceAdd, LaunchReduceAdd>;
   table.gate = Launch<QuatrainGate, LaunchGate>;
+
+  table.rope_table = Launch<QuatrainRopeTable, LaunchRopeTable>;
+  table.store_kv = Launch<QuatrainStoreKv, LaunchStoreKv>;
+  table.attend_bytes = AttendWorkBytes;
+  table.attend_work = Launch<QuatrainAttendWork, LaunchAttendWork>;
+  table.attend = Launch<QuatrainAttend, LaunchAttend>;
+
+  table.sample_scratch_bytes = SampleBytes;
+  table.transform = Launch<QuatrainTransform, LaunchTransform>;
+  table.sample = Launch<QuatrainSample, LaunchSample>;
+  table.sample_part = Launch<QuatrainSamplePart, LaunchSamplePart>;
+  table.count_before = Launch<QuatrainCount, LaunchCount>;
   return table;
 }
 

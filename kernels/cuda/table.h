@@ -3,6 +3,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/cuda/table_attention.h"
+#include "kernels/cuda/table_sampling.h"
+
 // The device library's one door: a C table of launchers and of the device's
 // runtime. Two libraries have it, built from the same kernel sources:
 // libquatrain_cuda (nvcc) and the one that runs every CUDA thread on the CPU
@@ -344,6 +347,22 @@ struct QuatrainCudaV1 {
   int (*rms_norm)(const struct QuatrainRmsNorm* op, QuatrainStream stream);
   int (*reduce_add)(const struct QuatrainReduceAdd* op, QuatrainStream stream);
   int (*gate)(const struct QuatrainGate* op, QuatrainStream stream);
+
+  // Attention (table_attention.h).
+  int (*rope_table)(const struct QuatrainRopeTable* op, QuatrainStream stream);
+  int (*store_kv)(const struct QuatrainStoreKv* op, QuatrainStream stream);
+  int (*attend_bytes)(const struct QuatrainAttendShape* shape, size_t* bytes);
+  int (*attend_work)(const struct QuatrainAttendWork* op,
+                     QuatrainStream stream);
+  int (*attend)(const struct QuatrainAttend* op, QuatrainStream stream);
+
+  // Sampling (table_sampling.h).
+  int (*sample_scratch_bytes)(int num_ids, size_t* bytes);  // of one row
+  int (*transform)(const struct QuatrainTransform* op, QuatrainStream stream);
+  int (*sample)(const struct QuatrainSample* op, QuatrainStream stream);
+  int (*sample_part)(const struct QuatrainSamplePart* op,
+                     QuatrainStream stream);
+  int (*count_before)(const struct QuatrainCount* op, QuatrainStream stream);
 };
 
 const struct QuatrainCudaV1* quatrain_cuda_v1(void);

@@ -14,6 +14,7 @@ enum class Access {
   kAtomic,
   kAtomicRead,
   kReadOnly,    // through the path that no write of this launch may meet
+  kAsyncRead,   // by the asynchronous proxy: wgmma
   kCopyIssue,   // a cp.async's destination, from now on in flight
   kCopyArrive,  // and no longer
 };

@@ -10,7 +10,7 @@ namespace simt::emu {
 
 // A block's access to a word of 4 bytes, and to which of them.
 struct BlockMark {
-  int64_t block = 0;
+  uint32_t block = 0;
   uint32_t clock = 0;
   uint32_t origin = 0;
   uint8_t mask = 0;  // 0: none
@@ -18,7 +18,7 @@ struct BlockMark {
 };
 
 // Words, not bytes: a mask keeps apart the bytes of two blocks, and a megabyte
-// of weights needs 16 of state instead of 64.
+// of weights needs 10 of state instead of 40.
 struct WordState {
   uint32_t launch = 0;  // of another launch: as good as new
   bool read_only = false;

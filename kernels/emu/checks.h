@@ -38,6 +38,12 @@ void ReleaseClocks(Warp& warp, uint32_t lanes, MergedClock& clock);
 // ... and from it to those who waited, all of at_barrier.
 void AcquireClocks(Warp& warp, const MergedClock& clock);
 
+// The same for one thread and a barrier in memory.
+void ReleaseLane(Lane& me, MergedClock& clock);
+void AcquireLane(Lane& me, const MergedClock& clock);
+// These bytes of a bulk copy are there; its issue was looked at as a write.
+void DeliveredAsync(Arena& arena, const void* begin, size_t bytes);
+
 // What the running thread does to shared memory of its block, to a device
 // buffer; bounds are known to be right.
 void SharedAccess(Lane& me, const void* address, size_t bytes, Access access,

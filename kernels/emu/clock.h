@@ -16,6 +16,7 @@ using ClockVector = std::vector<uint32_t>;
 struct LaneClock {
   uint32_t now = 1;
   std::shared_ptr<const ClockVector> heard;  // null: of nobody
+  uint32_t proxy_fenced = 0;                 // at its latest fence.proxy.async
   // As they were at its latest __threadfence; 0: none yet.
   uint32_t fenced = 0;
   std::shared_ptr<const ClockVector> fence_heard;

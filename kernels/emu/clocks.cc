@@ -2,6 +2,7 @@
 #include <bit>
 
 #include "kernels/emu/checks.h"
+#include "kernels/emu/hopper.h"
 #include "kernels/emu/machine.h"
 
 // Barriers in the order of happens-before.
@@ -34,6 +35,28 @@ void AcquireClocks(Warp& warp, const MergedClock& clock) {
   if (!checking) return;
   for (uint32_t left = warp.at_barrier; left != 0; left &= left - 1)
     warp.at(std::countr_zero(left)).clock.heard = clock.heard;
+}
+
+void ReleaseLane(Lane& me, MergedClock& clock) {
+  if (!checking) return;
+  auto merged = clock.heard
+                    ? std::make_shared<ClockVector>(*clock.heard)
+                    : std::make_shared<ClockVector>(me.cta->num_threads);
+  if (me.clock.heard) Merge(*me.clock.heard, *merged);
+  (*merged)[me.linear()] = me.clock.now++;
+  clock.heard = std::move(merged);
+}
+
+void AcquireLane(Lane& me, const MergedClock& clock) {
+  if (!checking || !clock.heard) return;
+  auto merged = std::make_shared<ClockVector>(*clock.heard);
+  if (me.clock.heard) Merge(*me.clock.heard, *merged);
+  me.clock.heard = std::move(merged);
+}
+
+void FenceProxyAsync() {
+  LaneClock& clock = CurrentLane()->clock;
+  clock.proxy_fenced = clock.now++;
 }
 
 void SyncWarpClocks(Warp& warp, uint32_t lanes) {

@@ -12,6 +12,7 @@ class GlobalCheck {
   GlobalCheck(Lane& me, Allocation& buffer, const void* address, size_t bytes,
               Access access, const Origin& origin)
       : cta_(*me.cta),
+        index_(static_cast<uint32_t>(cta_.index)),
         buffer_(buffer),
         begin_(static_cast<const std::byte*>(address) - buffer.begin),
         end_(begin_ + bytes),
@@ -43,7 +44,7 @@ class GlobalCheck {
   }
 
   bool Ordered(const BlockMark& before, uint8_t mask) const {
-    return !(before.mask & mask) || before.block == cta_.index ||
+    return !(before.mask & mask) || before.block == index_ ||
            (before.atomic && IsAtomic(access_)) ||
            cta_.clock.HasHeard(before.block, before.clock);
   }
@@ -62,12 +63,12 @@ class GlobalCheck {
   void Remember(WordState& state, uint8_t mask) const {
     BlockMark& mark = Writes(access_) ? state.writer : state.reader;
     state.read_only |= access_ == Access::kReadOnly;
-    const bool same = mark.block == cta_.index && mark.mask != 0;
+    const bool same = mark.block == index_ && mark.mask != 0;
     // An earlier reader that this block has not heard of is worth more.
     if (!Writes(access_) && mark.mask != 0 && !same &&
         !cta_.clock.HasHeard(mark.block, mark.clock))
       return;
-    mark = {cta_.index, cta_.clock.now, origin_,
+    mark = {index_, cta_.clock.now, origin_,
             static_cast<uint8_t>(same ? mark.mask | mask : mask),
             IsAtomic(access_) && (!same || mark.atomic)};
   }
@@ -84,6 +85,7 @@ class GlobalCheck {
   }
 
   Cta& cta_;
+  const uint32_t index_;
   Allocation& buffer_;
   const size_t begin_;
   const size_t end_;

@@ -58,9 +58,11 @@ void Cta::Start(const ThreadView& view, int64_t new_index, size_t dynamic_bytes,
   num_warps = (num_threads + kWarpLanes - 1) / kWarpLanes;
   live_warps = num_warps;
   leave = false;
+  ready_warps = 0;  // a launch that failed may have left some
   arena.Reset(dynamic_bytes);
   barriers = {};
   clock = {};
+  async = {};
   for (int w = 0; w < num_warps; ++w) {
     Warp& warp = warps[w];
     if (!warp.lanes)

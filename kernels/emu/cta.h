@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/emu/arena.h"
+#include "kernels/emu/async.h"
 #include "kernels/emu/clock.h"
 #include "kernels/emu/fiber.h"
 #include "kernels/emu/stacks.h"
@@ -109,6 +110,7 @@ struct Cta {
   uint32_t ready_warps = 0;
   std::array<Warp, kMaxWarps> warps;
   std::array<Barrier, kNumBarriers> barriers;
+  AsyncState async;
   BlockClock clock;                // of the check build
   std::unique_ptr<AccessLog> log;  // of count_traffic
   Arena arena;

@@ -9,7 +9,7 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-#if defined(__x86_64__)
+#ifdef SIMT_OWN_SWITCH
 // simt_switch_stack(void** save, void* load). It ends with `ret`: in real
 // kernels a quarter faster than an indirect jump.
 asm(R"(
@@ -47,7 +47,7 @@ void Fiber::Prepare(std::byte* stack, void (*entry)()) {
 #ifdef SIMT_ASAN
   __asan_unpoison_memory_region(stack, kStackBytes);
 #endif
-#if defined(__x86_64__)
+#ifdef SIMT_OWN_SWITCH
   // From the top: a null return address, `entry`, six registers. A function
   // expects its stack pointer to be 8 modulo 16.
   auto** top = reinterpret_cast<void**>(stack + kStackBytes);
@@ -67,7 +67,7 @@ void Fiber::Switch(Fiber& from, Fiber& to) {
 #ifdef SIMT_ASAN
   __sanitizer_start_switch_fiber(&from.fake_stack_, to.stack_, to.bytes_);
 #endif
-#if defined(__x86_64__)
+#ifdef SIMT_OWN_SWITCH
   simt_switch_stack(&from.stack_pointer_, to.stack_pointer_);
 #else
   swapcontext(&from.context_, &to.context_);

@@ -2,7 +2,10 @@
 
 #include <cstddef>
 
-#if !defined(__x86_64__)
+// Our own switch where there is one; SIMT_UCONTEXT: to try the other.
+#if defined(__x86_64__) && !defined(SIMT_UCONTEXT)
+#define SIMT_OWN_SWITCH 1
+#else
 #include <ucontext.h>
 #endif
 
@@ -45,7 +48,7 @@ class Fiber {
   }
 
  private:
-#if defined(__x86_64__)
+#ifdef SIMT_OWN_SWITCH
   void* stack_pointer_ = nullptr;
 #else
   ucontext_t context_;

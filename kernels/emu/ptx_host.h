@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/emu/hopper.h"
 #include "kernels/emu/instructions.h"
 #include "kernels/emu/load.h"
 #include "kernels/emu/thread.h"
@@ -137,5 +138,85 @@ inline float rcp_approx(float x) { return 1.0f / x; }
 
 inline void grid_dependency_wait() {}
 inline void grid_dependency_launch() {}
+
+// --- sm_90 -------------------------------------------------------------------
+
+inline void mbarrier_init(uint64_t* barrier, uint32_t count,
+                          Place where = Place::Here()) {
+  simt::emu::MbarrierInit(barrier, count, where);
+}
+inline void fence_mbarrier_init() {}
+inline void mbarrier_arrive(uint64_t* barrier, Place where = Place::Here()) {
+  simt::emu::MbarrierArrive(barrier, 1, 0, where);
+}
+inline void mbarrier_expect_tx(uint64_t* barrier, uint32_t bytes,
+                               Place where = Place::Here()) {
+  simt::emu::MbarrierArrive(barrier, 0, bytes, where);
+}
+inline void mbarrier_arrive_expect_tx(uint64_t* barrier, uint32_t bytes,
+                                      Place where = Place::Here()) {
+  simt::emu::MbarrierArrive(barrier, 1, bytes, where);
+}
+inline bool mbarrier_try_wait_parity(uint64_t* barrier, uint32_t parity,
+                                     Place where = Place::Here()) {
+  return simt::emu::MbarrierTryWait(barrier, parity, where);
+}
+inline void fence_proxy_async() { simt::emu::FenceProxyAsync(); }
+
+inline void bulk_copy_to_shared(void* shared, const void* global,
+                                uint32_t bytes, uint64_t* barrier,
+                                Place where = Place::Here()) {
+  simt::emu::BulkCopy(shared, global, bytes, barrier, where);
+}
+
+using TensorMap = simt::emu::TensorMap2d;
+
+inline void bulk_tensor_2d(void* shared, const TensorMap& map, int column,
+                           int row, uint64_t* barrier,
+                           Place where = Place::Here()) {
+  simt::emu::BulkTensor2d(shared, map, column, row, barrier, where);
+}
+inline bool make_tensor_map_2d(TensorMap* map, const void* base,
+                               int element_bytes, uint64_t columns,
+                               uint64_t rows, uint64_t row_bytes,
+                               uint32_t box_columns, uint32_t box_rows,
+                               bool swizzle128) {
+  return simt::emu::MakeTensorMap(
+      {base, element_bytes, columns, rows, row_bytes, box_columns, box_rows,
+       swizzle128},
+      map);
+}
+
+inline uint64_t wgmma_descriptor(const void* tile, uint32_t stride_bytes = 1024,
+                                 Place where = Place::Here()) {
+  return simt::emu::WgmmaDescriptor(tile, stride_bytes, where);
+}
+inline void wgmma_fence() {}
+inline void wgmma_commit() { simt::emu::WgmmaCommit(); }
+template <int N>
+void wgmma_wait() {
+  simt::emu::WgmmaWait(N);
+}
+
+template <int R>
+void wgmma_m64k16_f16(float (&d)[R], uint64_t a, uint64_t b,
+                      bool accumulate = true, Place where = Place::Here()) {
+  simt::emu::Wgmma({d, 2 * R, false, accumulate, nullptr, a, b}, where);
+}
+template <int R>
+void wgmma_m64k16_bf16(float (&d)[R], uint64_t a, uint64_t b,
+                       bool accumulate = true, Place where = Place::Here()) {
+  simt::emu::Wgmma({d, 2 * R, true, accumulate, nullptr, a, b}, where);
+}
+template <int R>
+void wgmma_m64k16_f16(float (&d)[R], const uint32_t (&a)[4], uint64_t b,
+                      bool accumulate = true, Place where = Place::Here()) {
+  simt::emu::Wgmma({d, 2 * R, false, accumulate, a, 0, b}, where);
+}
+template <int R>
+void wgmma_m64k16_bf16(float (&d)[R], const uint32_t (&a)[4], uint64_t b,
+                       bool accumulate = true, Place where = Place::Here()) {
+  simt::emu::Wgmma({d, 2 * R, true, accumulate, a, 0, b}, where);
+}
 
 }  // namespace ptx

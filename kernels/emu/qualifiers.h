@@ -31,3 +31,18 @@
 #define gridDim (::simt::emu::View().grid_dim)
 
 constexpr int warpSize = 32;
+
+// In the check build the compiler calls a hook before each access, but copies
+// structs and clears arrays by functions of the C library.
+#if defined(__SANITIZE_THREAD__)
+#define SIMT_HOOKED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SIMT_HOOKED 1
+#endif
+#endif
+#ifdef SIMT_HOOKED
+asm("memcpy = __tsan_memcpy");
+asm("memmove = __tsan_memmove");
+asm("memset = __tsan_memset");
+#endif

@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "kernels/emu/checks.h"
 #include "kernels/emu/fail.h"
 #include "kernels/emu/machine.h"
@@ -37,6 +39,9 @@ class SharedCheck {
 
   void Run() {
     for (size_t at = begin_; at < begin_ + bytes_; ++at) {
+      if (at > begin_ && SameAsBefore(at)) continue;
+      before_state_ = shadow_.state(at);
+      before_ = shadow_.history(at);
       CheckState(at);
       if (shadow_.state(at) == ByteState::kUnwritten)
         shadow_.history(at) = {};
@@ -47,6 +52,18 @@ class SharedCheck {
   }
 
  private:
+  // Mostly all bytes of a word have seen the same: what was found for the one
+  // before holds for this one.
+  bool SameAsBefore(size_t at) {
+    if (shadow_.state(at) != before_state_ ||
+        (before_state_ != ByteState::kUnwritten &&
+         std::memcmp(&shadow_.history(at), &before_, sizeof(before_)) != 0))
+      return false;
+    shadow_.state(at) = shadow_.state(at - 1);
+    shadow_.history(at) = shadow_.history(at - 1);
+    return true;
+  }
+
   void CheckState(size_t at) {
     const ByteState state = shadow_.state(at);
     if (state == ByteState::kClosed) FailBounds(address_, bytes_, origin_);
@@ -62,6 +79,11 @@ class SharedCheck {
     const ByteHistory& history = shadow_.history(at);
     if (!Ordered(history.writer, history.atomic_write))
       FailAt(at, Fault::kRace, "unordered with a write", history.writer);
+    if (access_ == Access::kAsyncRead && !Fenced(history))
+      FailAt(at, Fault::kProxyFence,
+             "by the asynchronous proxy, without fence.proxy.async since the "
+             "write",
+             history.writer);
     if (!Writes(access_)) return;
     for (int i = 0; i < 2; ++i)
       if (!Ordered(history.readers[i], history.atomic_reads[i]))
@@ -74,6 +96,14 @@ class SharedCheck {
            (atomic && IsAtomic(access_));
   }
 
+  bool Fenced(const ByteHistory& history) const {
+    const int writer = history.writer.thread();
+    const Lane& lane =
+        me_.cta->warps[writer / kWarpLanes].at(writer % kWarpLanes);
+    return history.async_write ||
+           lane.clock.proxy_fenced >= history.writer.clock();
+  }
+
   void Remember(size_t at) {
     ByteHistory& history = shadow_.history(at);
     if (!Writes(access_)) {
@@ -83,7 +113,7 @@ class SharedCheck {
       return;
     }
     // Whoever is ordered after this write is ordered after those reads.
-    history = {mark_, {}, IsAtomic(access_), {}};
+    history = {mark_, {}, IsAtomic(access_), false, {}};
     shadow_.state(at) = access_ == Access::kCopyIssue ? ByteState::kInFlight
                                                       : ByteState::kWritten;
   }
@@ -117,9 +147,20 @@ class SharedCheck {
   const Access access_;
   const Origin origin_;
   const AccessMark mark_;
+  // Of the byte before, as it was found.
+  ByteState before_state_ = ByteState::kClosed;
+  ByteHistory before_ = {};
 };
 
 }  // namespace
+
+void DeliveredAsync(Arena& arena, const void* address, size_t bytes) {
+  if (!checking) return;
+  const size_t begin = static_cast<const std::byte*>(address) - arena.data();
+  arena.shadow().Set(begin, begin + bytes, ByteState::kWritten);
+  for (size_t at = begin; at < begin + bytes; ++at)
+    arena.shadow().history(at).async_write = true;
+}
 
 void SharedAccess(Lane& me, const void* address, size_t bytes, Access access,
                   const Origin& origin) {

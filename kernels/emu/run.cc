@@ -88,7 +88,8 @@ class BlockLoop {
       if (machine_.failed) return Outcome::kFailed;
       if (cta.finished()) {
         FlushLog(cta);
-        return Outcome::kFinished;
+        CheckAsyncDone(cta);
+        return machine_.failed ? Outcome::kFailed : Outcome::kFinished;
       }
       if (cta.leave) return Outcome::kParked;
       if (cta.ready_warps != 0) continue;

@@ -27,6 +27,7 @@ struct ByteHistory {
   AccessMark writer;
   AccessMark readers[2];  // two threads
   bool atomic_write;
+  bool async_write;  // by a bulk copy: no fence is needed
   bool atomic_reads[2];
 };
 

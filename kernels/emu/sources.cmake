@@ -6,6 +6,7 @@ set(quatrain_simt_sources
   banks.cc
   block_barrier.cc
   buffers.cc
+  bulk.cc
   checks.cc
   clocks.cc
   collide.cc
@@ -18,6 +19,7 @@ set(quatrain_simt_sources
   half_bits.cc
   ldmatrix.cc
   loads.cc
+  mbarrier.cc
   mma.cc
   origin.cc
   pick.cc
@@ -30,6 +32,7 @@ set(quatrain_simt_sources
   stream.cc
   symbols.cc
   sync_words.cc
-  traffic.cc)
+  traffic.cc
+  wgmma.cc)
 set(quatrain_simt_sources_asan ubsan.cc)
 set(quatrain_simt_sources_check hooks.cc ubsan.cc)

@@ -62,6 +62,14 @@ bool IsKernelSource(const std::string& line) {
          line.find(".cuh:") != std::string::npos;
 }
 
+std::string WithoutRoot(const std::string& line) {
+#ifdef SIMT_SOURCE_ROOT
+  static constexpr char kRoot[] = SIMT_SOURCE_ROOT;
+  if (line.starts_with(kRoot)) return line.substr(sizeof(kRoot) - 1);
+#endif
+  return line;
+}
+
 uintptr_t FindLoadBase() {
   uintptr_t base = 0;
   dl_iterate_phdr(
@@ -91,8 +99,7 @@ std::string LineOf(const void* address) {
   std::string found = "an unknown line";
   for (size_t i = 1; i < lines.size(); i += 2)
     if (IsKernelSource(lines[i]) || i == 1) found = lines[i];
-  const size_t extra = found.find(" (discriminator");
-  return extra == std::string::npos ? found : found.substr(0, extra);
+  return WithoutRoot(found.substr(0, found.find(" (discriminator")));
 }
 
 }  // namespace simt::emu

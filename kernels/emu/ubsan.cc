@@ -88,5 +88,6 @@ SIMT_HANDLER(nonnull_return_v1, "a null result that must not be")
 SIMT_HANDLER(invalid_builtin, "a builtin called with 0")
 SIMT_HANDLER(alignment_assumption, "a pointer less aligned than assumed")
 SIMT_HANDLER(function_type_mismatch, "a call through the wrong type")
+SIMT_HANDLER(function_type_mismatch_v1, "a call through the wrong type")
 
 }  // extern "C"

@@ -23,8 +23,8 @@ class Random {
   // Spelled out: the library's distributions differ between libraries.
   uint32_t Bits() { return static_cast<uint32_t>(engine_() >> 32); }
   int Int(int low, int high) {  // both ends included
-    return low + static_cast<int>(Bits() % static_cast<uint32_t>(
-                                               high - low + 1));
+    return low +
+           static_cast<int>(Bits() % static_cast<uint32_t>(high - low + 1));
   }
   float Uniform(float low, float high) {
     return low + (high - low) * (static_cast<float>(Bits() >> 8) * 0x1p-24f);
@@ -154,9 +154,9 @@ class DeviceInt4 {
         Transposed(host.s, host.num_blocks(), begin, end, first, last));
     for (const float value : host.s)
       view_.max_scale = std::max(view_.max_scale, std::fabs(value));
-    const QuatrainPackInt4 op{view_,   tiles_.data(), begin,      end,
-                              first,   last,          first_k,    q.data(),
-                              z.data(), s.data(),     interleave};
+    const QuatrainPackInt4 op{view_,    tiles_.data(), begin,     end,
+                              first,    last,          first_k,   q.data(),
+                              z.data(), s.data(),      interleave};
     CudaOk(Cuda().pack_int4(&op, nullptr), "pack_int4");
     DeviceArray<uint8_t>::Synchronize();
   }

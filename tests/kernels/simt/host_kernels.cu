@@ -23,6 +23,15 @@ __global__ void DeadlockKernel() {
     ptx::named_barrier_sync(1, static_cast<int>(blockDim.x));
 }
 
+__global__ void FirstThreadFailsKernel(int* x) {
+  if (threadIdx.x == 0) ptx::named_barrier_sync(99, 32);
+  x[threadIdx.x] += 1;
+}
+
+__global__ void CollideKernel(int* x) {
+  if (threadIdx.x == 0) x[0] += 1;
+}
+
 }  // namespace
 
 void LaunchAdd(int* x, int amount, int blocks, int threads, size_t shared,
@@ -41,6 +50,14 @@ void LaunchMeet(unsigned* count, int blocks, simt::Stream stream) {
 
 void LaunchDeadlock(int threads, simt::Stream stream) {
   simt::launch(DeadlockKernel, dim3(1), dim3(threads), 0, stream);
+}
+
+void LaunchFirstThreadFails(int* x, int threads, simt::Stream stream) {
+  simt::launch(FirstThreadFailsKernel, dim3(1), dim3(threads), 0, stream, x);
+}
+
+void LaunchCollide(int* x, simt::Stream stream) {
+  simt::launch(CollideKernel, dim3(2), dim3(32), 0, stream, x);
 }
 
 }  // namespace host

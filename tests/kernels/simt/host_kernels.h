@@ -15,4 +15,10 @@ void LaunchMeet(unsigned* count, int blocks, simt::Stream stream);
 // Half of the warps wait for a barrier that the others never come to.
 void LaunchDeadlock(int threads, simt::Stream stream);
 
+// Thread 0 names a barrier that there is not; the others add 1 to x[i].
+void LaunchFirstThreadFails(int* x, int threads, simt::Stream stream);
+
+// Two blocks add to x[0] without an atomic.
+void LaunchCollide(int* x, simt::Stream stream);
+
 }  // namespace host

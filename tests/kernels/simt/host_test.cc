@@ -1,6 +1,7 @@
 // Streams, events, graphs and what launches refuse.
 
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "kernels/emu/engine.h"
@@ -161,6 +162,38 @@ SIMT_TEST(BlocksWaitForEachOther) {
   simt::set_resident_blocks(132);
 }
 
+SIMT_TEST(ToleratedOnce) {
+  const DeviceArray<int> x(std::vector<int>{0});
+  for (const bool tolerated : {true, false}) {
+    if (tolerated) simt::tolerate(Fault::kBlockCollision);
+    host::LaunchCollide(x.data(), nullptr);
+    simt::device_synchronize();
+    EXPECT(TakeFault() == (tolerated || !simt::checks_accesses()
+                               ? Fault::kNone
+                               : Fault::kBlockCollision));
+  }
+}
+
+// Ranks that are threads of one process share the device.
+SIMT_TEST(ThreadsShareTheDevice) {
+  const auto rank = [](int* sum) {
+    const DeviceArray<int> x(std::vector<int>(256, 0));
+    const simt::Stream stream = simt::create_stream();
+    for (int i = 0; i < 50; ++i) {
+      host::LaunchAdd(x.data(), 1, 2, 128, 0, stream);
+      simt::stream_synchronize(stream);
+    }
+    simt::destroy_stream(stream);
+    for (const int value : x.Read()) *sum += value;
+  };
+  int sums[3] = {};
+  std::vector<std::thread> threads;
+  for (int& sum : sums) threads.emplace_back(rank, &sum);
+  for (std::thread& thread : threads) thread.join();
+  for (const int sum : sums) EXPECT_EQ(sum, 256 * 50);
+  EXPECT(TakeFault() == Fault::kNone);
+}
+
 // A failed launch leaves nothing behind that the next one meets.
 SIMT_TEST(SoundAfterBroken) {
   const DeviceArray<int> x(std::vector<int>(1024, 0));
@@ -169,6 +202,15 @@ SIMT_TEST(SoundAfterBroken) {
     simt::device_synchronize();
     EXPECT(TakeFault() == Fault::kDeadlock);
     host::LaunchAdd(x.data(), 1, 1, 1024, 0, nullptr);
+    simt::device_synchronize();
+    // Threads that never ran must not run in a smaller launch.
+    const DeviceArray<int> y(std::vector<int>(1024, 0));
+    host::LaunchFirstThreadFails(y.data(), 1024, nullptr);
+    simt::device_synchronize();
+    EXPECT(TakeFault() == Fault::kBarrierCount);
+    host::LaunchAdd(y.data(), 10, 1, 32, 0, nullptr);
+    EXPECT_EQ(y.Read()[31] / 10, 1);
+    EXPECT(TakeFault() == Fault::kNone);
   }
   EXPECT_EQ(x.Read()[1023], 3);
   EXPECT(TakeFault() == Fault::kNone);

@@ -316,8 +316,12 @@ void TestTraffic(int stride, uint64_t sectors, uint64_t conflicts) {
     }
   }
   EXPECT_EQ(counters.traffic.size(), simt::checks_accesses() ? 3u : 1u);
+#if !defined(__clang__)  // which loads a uint4 word by word
   EXPECT_EQ(counters.shared_passes - counters.shared_minimum,
             simt::checks_accesses() ? conflicts : 0u);
+#else
+  (void)conflicts;
+#endif
 }
 
 SIMT_TEST(TrafficInOrder) { TestTraffic(1, 8, 0); }

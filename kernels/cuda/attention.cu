@@ -1,0 +1,125 @@
+// Exact paged attention, for decode and chunks of prompts alike.
+//
+//   out[t, h] = softmax(scale * q[t, h] . K[visible]) V[visible]
+//
+// in the order of docs/numerics.md, 5: tiles of 32 keys, segments of 512, both
+// at fixed positions, merged ascending. Its parts: attention_plan.h (who does
+// what), attention_work.cu (pieces of work), attention_load.cuh (pages to
+// shared memory), attention_tile.cuh (one warp, one tile), attention_merge.cuh,
+// attention_kernel.cuh (the loop); one file per type of cache.
+//
+// Shapes    see table_attention.h. A piece is up to `rows` (token, query head)
+//           pairs that share a KV head, over a run of segments. K and V are
+//           read once per piece, 16 bytes per lane, and widened once per warp.
+// Launch    a persistent grid takes pieces in turn. Warps form tile_warps x
+//           row_warps: decode has 8 tiles (or 4, two blocks per SM) in hand at
+//           a time for the heads of one KV head, chunks 1 tile for 4 groups of
+//           8 rows. K and V of a tile are a buffer each, filled by cp.async:
+//           the next K arrives while V is used and tiles are merged, the next V
+//           from there on. PlanAttend() sizes the shared memory.
+// Numerics  exact; a NaN score reaches every dim of its head, and is
+// 0x7fc00000. Roofline  per key and KV head 2 * head_dim elements of the cache,
+// for 4 *
+//           head_dim * rows f32 operations on CUDA cores. With f16 and one row
+//           decode is bound by memory (H200: 17 bytes per clock and SM, 9
+//           elements); with 8 rows 9 elements want 72 of 128 fma per clock plus
+//           widening and weights, so memory and issue are near each other.
+//           Bytes in flight: 8 tiles of 8 KiB. Chunks are bound by fma: at most
+//           33 Tfma/s on H200.
+
+#include "kernels/cuda/attention.h"
+
+#include "kernels/cuda/attention_piece.cuh"
+#include "kernels/cuda/attention_plan.h"
+#include "kernels/cuda/kv_cache.cuh"
+#include "kernels/cuda/simt.h"
+
+namespace quatrain::cuda {
+
+// In attention_f16.cu and its like.
+template <typename Cache>
+const char* LaunchAttendAs(const AttendArguments& args,
+                           const AttendLaunch& launch, simt::Stream stream);
+
+namespace {
+
+const char* Check(const QuatrainAttend& op) {
+  if (const char* wrong = CheckAttendShape(op.shape)) return wrong;
+  if (op.kv.dtype != op.shape.kv_dtype || op.kv.head_dim != op.shape.head_dim ||
+      op.kv.num_kv_heads != op.shape.num_kv_heads)
+    return "attend: another cache than the shape's";
+  if (op.kv.block_size < 1) return "attend: block_size";
+  if (op.kv.dtype == kQuatrainInt8 && op.kv.scales == nullptr)
+    return "attend: no scales";
+  if (op.num_freqs < 0 || 2 * op.num_freqs > op.shape.head_dim)
+    return "attend: num_freqs";
+  if (op.out_stride % 4 != 0) return "attend: out_stride";
+  if (op.stores && (op.lists & kQuatrainChunks))
+    return "attend: chunks are stored by store_kv()";
+  return nullptr;
+}
+
+AttendArguments ArgumentsOf(const QuatrainAttend& op) {
+  AttendArguments args{};
+  args.step = op.step;
+  args.qkv = op.qkv;
+  args.qkv_stride = op.qkv_stride;
+  args.marks = op.marks;
+  args.rope = reinterpret_cast<const float2*>(op.rope);
+  args.num_freqs = op.num_freqs;
+  args.num_q_heads = op.shape.num_q_heads;
+  args.head_dim = op.shape.head_dim;
+  args.window = op.shape.window;
+  args.stores = op.stores;
+  args.scale = op.scale;
+  args.kv = ViewOf(op.kv, CacheElementBytes(op.kv.dtype));
+  args.heads = op.heads;
+  args.out = op.out;
+  args.out_stride = op.out_stride;
+  return args;
+}
+
+const char* LaunchList(const QuatrainAttend& op, int index,
+                       simt::Stream stream) {
+  const AttendScratch scratch = PlanAttendScratch(op.shape);
+  const AttendScratch::List& list = scratch.lists[index];
+  const AttendLaunch launch =
+      PlanAttend(op.shape, index, op.step.num_sequences);
+  unsigned char* const work = static_cast<unsigned char*>(op.work);
+  AttendArguments args = ArgumentsOf(op);
+  args.rows = launch.rows;
+  args.tile_warps = launch.tile_warps;
+  args.layout = launch.shared;
+  args.num_entries =
+      reinterpret_cast<const int32_t*>(work + scratch.num_entries) + index;
+  args.entries = reinterpret_cast<const WorkEntry*>(work + list.entries);
+  args.counters = reinterpret_cast<int32_t*>(work + list.counters);
+  args.slots = reinterpret_cast<float*>(work + list.slots);
+  args.slot_floats = static_cast<int64_t>(list.slot_floats);
+  args.pieces = list.pieces;
+  switch (op.kv.dtype) {
+    case kQuatrainF16:
+      return LaunchAttendAs<CacheF16>(args, launch, stream);
+    case kQuatrainBF16:
+      return LaunchAttendAs<CacheBF16>(args, launch, stream);
+    case kQuatrainF32:
+      return LaunchAttendAs<CacheF32>(args, launch, stream);
+    case kQuatrainInt8:
+      return LaunchAttendAs<CacheInt8>(args, launch, stream);
+    default:
+      return LaunchAttendAs<CacheFp8>(args, launch, stream);
+  }
+}
+
+}  // namespace
+
+const char* LaunchAttend(const QuatrainAttend& op, simt::Stream stream) {
+  if (const char* wrong = Check(op)) return wrong;
+  if (op.shape.num_uses == 0 || op.step.num_tokens == 0) return nullptr;
+  if (op.lists & kQuatrainSingles)
+    if (const char* wrong = LaunchList(op, kSingles, stream)) return wrong;
+  if (op.lists & kQuatrainChunks) return LaunchList(op, kChunks, stream);
+  return nullptr;
+}
+
+}  // namespace quatrain::cuda

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda/table.h"
+#include "kernels/cuda/table_attention.h"
+
+// How exact attention is divided over blocks, warps and shared memory: pure
+// functions, without CUDA. None of it changes a bit of the result.
+namespace quatrain::cuda {
+
+constexpr int kAttendTile = 32;      // keys; docs/numerics.md, 5
+constexpr int kAttendSegment = 512;  // keys
+constexpr int kTilesPerSegment = kAttendSegment / kAttendTile;
+constexpr int kAttendMaxWarps = 8;
+
+// Singles and chunks are two lists of work with a shape of their own each.
+enum AttendListIndex { kSingles = 0, kChunks = 1, kNumAttendLists = 2 };
+
+// A piece of work, for every use of a KV head and part of its query heads: some
+// tokens of one sequence over the segments [first_segment, end_segment).
+struct WorkEntry {
+  int32_t sequence;
+  int32_t first_token;
+  int32_t num_tokens;
+  int32_t first_segment;
+  int32_t end_segment;
+  int32_t split;  // this is part `split` of num_splits
+  int32_t num_splits;
+  int32_t slot;  // where its state goes, if num_splits > 1
+};
+
+// A piece has `rows * row_warps` rows, a row being a query head of a token.
+// Warp w computes tile w / row_warps of those in hand, for row group w %
+// row_warps.
+struct AttendRows {
+  int rows;  // of a warp: 1, 4 or 8
+  int row_warps;
+  int total;       // rows * row_warps
+  int heads;       // query heads of one KV head in a piece, at most
+  int head_parts;  // pieces that the heads of one KV head need
+  int tokens;      // in a piece, at most
+};
+
+// Dynamic shared memory: where each buffer begins, in bytes, and its size.
+struct AttendShared {
+  struct Buffer {
+    uint32_t offset, bytes;
+  };
+  Buffer keys;      // [tile_warps][32][key_stride]
+  Buffer values;    // [tile_warps][32][row_bytes]
+  Buffer partials;  // f32 [tile_warps][rows][head_dim]: o of the tiles in hand
+  Buffer sums;      // f32 [tile_warps][rows][2]: m, l
+  Buffer weights;   // f32 [tile_warps][rows][2]: a, b
+  Buffer queries;   // f32 [rows][head_dim], rotated
+  Buffer scores;    // f32 [warps][rows of a warp + 1][32]: p, scales of V
+  Buffer segment;   // f32 [rows][head_dim], then m [rows], l [rows]
+  Buffer total;     // the same
+  Buffer ranges;    // i32 [rows][2]: the keys that a row sees
+  Buffer flag;      // i32
+  uint32_t bytes;
+  int key_stride;  // bytes: an odd multiple of 16, so that 8 lanes that read 16
+                   // bytes of 8 keys meet different banks
+  int row_bytes;
+};
+
+struct AttendLaunch {
+  AttendRows rows;
+  int tile_warps;
+  AttendShared shared;
+  int num_blocks;
+  int num_threads() const { return rows.row_warps * tile_warps * 32; }
+};
+
+// Where things lie in QuatrainAttendWork::work.
+struct AttendScratch {
+  struct List {
+    size_t entries;   // WorkEntry[]
+    size_t counters;  // i32 [num_slots][pieces of an entry]
+    size_t slots;     // f32 [num_slots][pieces of an entry][slot_floats]
+    int num_slots;
+    int pieces;          // of an entry: uses * head_parts
+    size_t slot_floats;  // rows * (head_dim + 2): o, then m, then l
+  };
+  size_t num_entries;  // i32 [2]
+  List lists[kNumAttendLists];
+  size_t bytes;
+};
+
+// nullptr, or what this attention cannot do.
+const char* CheckAttendShape(const QuatrainAttendShape& shape);
+
+int CacheElementBytes(int dtype);  // 0: not a type of the cache
+
+AttendRows PlanAttendRows(const QuatrainAttendShape& shape, int list);
+AttendLaunch PlanAttend(const QuatrainAttendShape& shape, int list,
+                        int num_sequences);
+AttendScratch PlanAttendScratch(const QuatrainAttendShape& shape);
+
+// Pieces of work that a step should have, so that no block waits long for
+// another's last.
+int WantedPieces(const QuatrainAttendShape& shape);
+
+}  // namespace quatrain::cuda

@@ -1,0 +1,54 @@
+#pragma once
+
+#include "kernels/cuda/digits.cuh"
+#include "kernels/cuda/int4_mma.cuh"
+
+namespace quatrain::cuda {
+
+// The digits that a block of threads makes for itself, in dynamic shared
+// memory.
+template <int kDigits>
+struct OwnDigits {
+  int64_t blocks_at, states_at, bytes;
+
+  __host__ __device__ OwnDigits(int tokens, int num_pairs, int num_blocks)
+      : blocks_at(int64_t{tokens} * num_pairs * kDigits * kPairK +
+                  static_cast<int64_t>(simt::kRedzone)),
+        states_at(blocks_at +
+                  int64_t{tokens} * num_blocks *
+                      static_cast<int64_t>(sizeof(QuatrainDigitBlock)) +
+                  static_cast<int64_t>(simt::kRedzone)),
+        bytes(states_at + tokens * static_cast<int64_t>(sizeof(int32_t)) +
+              static_cast<int64_t>(simt::kRedzone)) {}
+
+  // Makes the digits of all tokens and points `op` at them.
+  __device__ void Make(const RowSource& source, const BlockTable& blocks,
+                       unsigned char* shared, ProductView& op) const {
+    SIMT_SHARED(float, sums, [128]);
+    SIMT_SHARED(uint32_t, row_max, [kDigitWarps]);
+    simt::carve(shared, blocks_at - simt::kRedzone);
+    simt::carve(shared + blocks_at, states_at - blocks_at - simt::kRedzone);
+    simt::carve(shared + states_at, bytes - states_at - simt::kRedzone);
+    int8_t* digits = reinterpret_cast<int8_t*>(shared);
+    QuatrainDigitBlock* digit_blocks =
+        reinterpret_cast<QuatrainDigitBlock*>(shared + blocks_at);
+    int32_t* states = reinterpret_cast<int32_t*>(shared + states_at);
+    for (int token = 0; token < op.num_tokens; ++token) {
+      const Row row = source.Open(token, sums);
+      const int state = MakeRow<kDigits>(
+          source, row, blocks, digits + token * op.num_pairs * kDigits * kPairK,
+          digit_blocks + token * blocks.size(), row_max);
+      if (threadIdx.x == 0) {
+        states[token] = state;
+        if (blockIdx.x == 0 && state == kQuatrainRowNotFinite)
+          atomicOr(&op.marks[token], 1);
+      }
+      __syncthreads();
+    }
+    op.digits = digits;
+    op.digit_blocks = digit_blocks;
+    op.states = states;
+  }
+};
+
+}  // namespace quatrain::cuda
