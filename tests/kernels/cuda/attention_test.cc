@@ -237,6 +237,27 @@ SIMT_TEST(BadOperandsAreRefused) {
   EXPECT_EQ(Cuda().attend_bytes(&shape, &bytes), int{kQuatrainOk});
   shape.kv_dtype = kQuatrainInt8;
   EXPECT_EQ(Cuda().attend_bytes(&shape, &bytes), int{kQuatrainBadArgument});
+  shape.kv_dtype = 99;
+  EXPECT_EQ(Cuda().attend_bytes(&shape, &bytes), int{kQuatrainBadArgument});
+  shape.kv_dtype = kQuatrainF16;
+  shape.num_sms = 0;
+  EXPECT_EQ(Cuda().attend_bytes(&shape, &bytes), int{kQuatrainBadArgument});
+  shape.num_sms = 1;
+
+  const QuatrainKvCache kv{.data = nullptr,
+                           .scales = nullptr,
+                           .dtype = kQuatrainF16,
+                           .num_blocks = 1,
+                           .block_size = 16,
+                           .num_kv_heads = 1,
+                           .head_dim = 40};
+  QuatrainAttend attend = {};
+  attend.shape = shape;
+  attend.kv = kv;
+  attend.lists = kQuatrainSingles | kQuatrainChunks;
+  attend.stores = 1;
+  EXPECT_EQ(Cuda().attend(&attend, nullptr), int{kQuatrainBadArgument});
+  EXPECT(std::strstr(Cuda().message(), "store_kv()") != nullptr);
 }
 
 }  // namespace

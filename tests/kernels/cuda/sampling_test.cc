@@ -244,6 +244,9 @@ SIMT_TEST(ImpossibleOperandsAreRefused) {
   op.input.first_id = 256;
   EXPECT_EQ(Cuda().sample(&op, nullptr), int{kQuatrainBadArgument});
   op.input = batch.input(scratch.data());
+  op.input.logits = nullptr;
+  EXPECT_EQ(Cuda().sample(&op, nullptr), int{kQuatrainBadArgument});
+  op.input = batch.input(scratch.data());
   op.input.num_rows = 0;
   EXPECT_EQ(Cuda().sample(&op, nullptr), int{kQuatrainOk});
 }
