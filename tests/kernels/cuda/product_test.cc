@@ -249,6 +249,14 @@ SIMT_TEST(EveryNumberOfTokens) {
     Check({tokens, 256, 37}, kQuatrainMediumRows);
 }
 
+// More tiles than blocks of threads stay on the emulated device.
+SIMT_TEST(BlocksTakeSeveralTiles) {
+  for (const int tokens : {1, 4, 7, 16})
+    for (const int cols : {256, 4480}) CheckAll({tokens, cols, 300});
+  CheckAll({3, 640, 312, 128, 80, kQuatrainGated});
+  CheckAll({8, 640, 300, 64, 128, kQuatrainPartial, 1, kQuatrainF32});
+}
+
 SIMT_TEST(GroupsOfEverySize) {
   for (const int group : {16, 32, 48, 64, 96, 128})
     for (const int tokens : {2, 6, 16}) CheckAll({tokens, 480, 37, group});
@@ -298,6 +306,19 @@ SIMT_TEST(LargeContributions) {
       c.output = kQuatrainStore;
       CheckAll(c);
     }
+}
+
+// Contributions of 2^23 and its neighbours: from there on the row is marked.
+SIMT_TEST(ContributionsAtTheLimit) {
+  for (const int kernel :
+       {int{kQuatrainFewRows}, int{kQuatrainMediumRows}, kFused}) {
+    Setup setup({4, 1, 1, 128, 128, kQuatrainPartial});
+    setup.parts[0].q = {8};
+    setup.parts[0].z = {7};
+    setup.parts[0].s = {1.0f};
+    setup.x = {8388607.0f, 8388608.0f, 8388609.0f, -8388608.0f};
+    EXPECT_SAME(Run(setup, kernel), setup.Expected(), "at 2^23");
+  }
 }
 
 SIMT_TEST(ValuesThatAreNotFinite) {
