@@ -102,4 +102,11 @@ AttendScratch PlanAttendScratch(const QuatrainAttendShape& shape);
 // another's last.
 int WantedPieces(const QuatrainAttendShape& shape);
 
+// The same for attention on tensor cores (attention_mma.cu), with the work and
+// scratch of PlanAttendScratch(). For each of the two lists: `rows` are those
+// of PlanAttendRows() in groups of 16, one per row warp; `tile_warps` of those
+// have tiles of their own.
+AttendLaunch PlanAttendMma(const QuatrainAttendShape& shape, int list,
+                           int num_sequences);
+
 }  // namespace quatrain::cuda

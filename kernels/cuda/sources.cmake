@@ -7,6 +7,7 @@ set(QUATRAIN_KERNEL_SOURCES
   kernels/cuda/attention_f32.cu
   kernels/cuda/attention_fp8.cu
   kernels/cuda/attention_int8.cu
+  kernels/cuda/attention_mma.cu
   kernels/cuda/attention_plan.cc
   kernels/cuda/attention_work.cu
   kernels/cuda/dense.cu
@@ -43,6 +44,7 @@ set(QUATRAIN_KERNEL_ORACLE
 # tests/kernels/cuda/NAME_test.cc
 set(QUATRAIN_KERNEL_TESTS
   attention
+  attention_mma
   conformance
   dequant
   product

@@ -4,6 +4,7 @@
 #include "kernels/cuda/table.h"
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/runtime.h"
@@ -126,6 +127,7 @@ QuatrainCudaV1 MakeTable() {
   table.attend_bytes = AttendWorkBytes;
   table.attend_work = Launch<QuatrainAttendWork, LaunchAttendWork>;
   table.attend = Launch<QuatrainAttend, LaunchAttend>;
+  table.attend_mma = Launch<QuatrainAttend, LaunchAttendMma>;
 
   table.sample_scratch_bytes = SampleBytes;
   table.transform = Launch<QuatrainTransform, LaunchTransform>;

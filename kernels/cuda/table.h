@@ -24,7 +24,8 @@
 //  - f32 activations are row-major, [T, width], rows contiguous, 16-byte
 //    aligned.
 //
-// Every operation here is exact: it gives the bits of docs/numerics.md.
+// Every operation is exact, that is, it gives the bits of docs/numerics.md, but
+// for dequant_product() and attend_mma(), which round differently.
 
 #ifdef __cplusplus
 extern "C" {
@@ -355,6 +356,9 @@ struct QuatrainCudaV1 {
   int (*attend_work)(const struct QuatrainAttendWork* op,
                      QuatrainStream stream);
   int (*attend)(const struct QuatrainAttend* op, QuatrainStream stream);
+  // attend() of the default mode, on tensor cores: other bits. Caches of f16
+  // and bf16, head_dim 64, 80, 96, 128, 256; else kQuatrainBadArgument.
+  int (*attend_mma)(const struct QuatrainAttend* op, QuatrainStream stream);
 
   // Sampling (table_sampling.h).
   int (*sample_scratch_bytes)(int num_ids, size_t* bytes);  // of one row

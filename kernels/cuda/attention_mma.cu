@@ -1,0 +1,214 @@
+// Paged attention of the default mode, for decode and chunks of prompts alike,
+// on tensor cores.
+//
+//   out[t, h] = softmax(scale * q[t, h] . K[visible]) V[visible]
+//
+// Operands, work lists, scratch and the merge of split rows are those of the
+// exact form (attention.cu). Device code: attention_mma.cuh.
+//
+// Shapes    see table_attention.h. K and V f16 or bf16, head_dim 64, 80, 96,
+//           128, 256. A piece is up to `rows` (token, query head) pairs that
+//           share a KV head, in groups of 16, over a run of segments.
+// Launch    a persistent grid of up to 4 warps takes pieces in turn. A warp has
+//           16 rows: queries (to head_dim 128) and outputs in registers. Row
+//           warps share tiles of 32 keys, two in shared memory at a time by
+//           cp.async; tile warps have different tiles (decode: 4) and are
+//           merged at the end. 35 KiB per tile warp with head_dim 128.
+// Numerics  q is rotated in f32, times scale * log2(e), and rounded to the
+//           cache's type (f16: as q * 2^-e, its largest in [2^14, 2^15), undone
+//           in f32); weights of keys are rounded to it too. All sums in f32, in
+//           a fixed order: two runs give the same bits. A NaN score, and any q
+//           that is not finite, makes its head 0x7fc00000. A score of
+//           -infinity has weight 0; if a row has no other, it is NaN. A
+//           weight below 2^-25 (f16) is 0 before it meets an infinite V.
+// Roofline  decode is bound by memory: per key and KV head 4 * head_dim bytes
+//           for up to 16 rows; a tile per warp, 70 KB per block, is in flight.
+//           Chunks: 64 mma per warp and tile; 16 rows per ldmatrix bound it to
+//           about half of the tensor cores' rate on H200.
+
+#include "kernels/cuda/attention_mma.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/attention_mma.cuh"
+#include "kernels/cuda/attention_plan.h"
+#include "kernels/cuda/simt.h"
+
+namespace quatrain::cuda {
+namespace {
+
+constexpr int kBlockOverhead = 1024;  // bytes of shared memory
+
+int SmBytes(int compute_capability) {
+  switch (compute_capability) {
+    case 80:
+      return 164 * 1024;
+    case 90:
+      return 228 * 1024;
+    default:
+      return 100 * 1024;
+  }
+}
+
+uint32_t Rounded(size_t bytes) {
+  return static_cast<uint32_t>((bytes + 15) / 16 * 16);
+}
+
+AttendShared Layout(int head_dim, const AttendRows& rows, int tile_warps) {
+  AttendShared layout{};
+  const size_t total = rows.total;
+  const size_t padded = size_t{kMmaRows} * rows.row_warps;
+  uint32_t end = 0;
+  const auto place = [&end](size_t bytes) {
+    const AttendShared::Buffer buffer{end, Rounded(bytes)};
+    end += buffer.bytes;
+    return buffer;
+  };
+  layout.total = place(total * (head_dim + 2) * sizeof(float));
+  if (tile_warps > 1) {
+    layout.partials = place(tile_warps * total * head_dim * sizeof(float));
+    layout.sums = place(tile_warps * total * 2 * sizeof(float));
+    layout.weights = place(tile_warps * total * 2 * sizeof(float));
+  }
+  const uint32_t tiles =
+      static_cast<uint32_t>(tile_warps * kMmaStages * MmaTileBytes(head_dim));
+  layout.keys = {0, std::max(tiles, end)};
+  end = layout.keys.bytes;
+  const auto add = [&](size_t bytes) {
+    end += static_cast<uint32_t>(simt::kRedzone);
+    return place(bytes);
+  };
+  layout.queries = add(padded * head_dim * 2);
+  layout.scores = add(padded * sizeof(float));
+  layout.ranges = add(padded * 2 * sizeof(int32_t));
+  layout.flag = add(sizeof(int32_t));
+  layout.bytes = end + static_cast<uint32_t>(simt::kRedzone);
+  layout.key_stride = MmaStride(head_dim);
+  layout.row_bytes = 2 * head_dim;
+  return layout;
+}
+
+const char* Check(const QuatrainAttend& op) {
+  if (const char* wrong = CheckAttendShape(op.shape)) return wrong;
+  if (op.kv.dtype != op.shape.kv_dtype || op.kv.head_dim != op.shape.head_dim ||
+      op.kv.num_kv_heads != op.shape.num_kv_heads)
+    return "attend_mma: another cache than the shape's";
+  if (op.kv.dtype != kQuatrainF16 && op.kv.dtype != kQuatrainBF16)
+    return "attend_mma: only caches of f16 and bf16";
+  if (op.kv.block_size < 1) return "attend_mma: block_size";
+  if (op.num_freqs < 0 || 2 * op.num_freqs > op.shape.head_dim)
+    return "attend_mma: num_freqs";
+  if (op.out_stride % 4 != 0) return "attend_mma: out_stride";
+  if (op.stores && (op.lists & kQuatrainChunks))
+    return "attend_mma: chunks are stored by store_kv()";
+  return nullptr;
+}
+
+template <typename Cache, int kDim>
+const char* LaunchKernel(const AttendArguments& args,
+                         const AttendLaunch& launch, simt::Stream stream) {
+  const auto kernel = AttendMmaKernel<Cache, kDim>;
+  if (launch.shared.bytes > 48 * 1024 &&
+      !simt::allow_dynamic_shared(kernel, launch.shared.bytes))
+    return "attend_mma: not enough shared memory";
+  simt::launch(kernel, dim3(launch.num_blocks), dim3(launch.num_threads()),
+               launch.shared.bytes, stream, args);
+  return nullptr;
+}
+
+template <typename Cache>
+const char* LaunchDim(const AttendArguments& args, const AttendLaunch& launch,
+                      simt::Stream stream) {
+  switch (args.head_dim) {
+    case 64:
+      return LaunchKernel<Cache, 64>(args, launch, stream);
+    case 80:
+      return LaunchKernel<Cache, 80>(args, launch, stream);
+    case 96:
+      return LaunchKernel<Cache, 96>(args, launch, stream);
+    case 128:
+      return LaunchKernel<Cache, 128>(args, launch, stream);
+    case 256:
+      return LaunchKernel<Cache, 256>(args, launch, stream);
+    default:
+      return "attend_mma: head_dim";
+  }
+}
+
+const char* LaunchList(const QuatrainAttend& op, int index,
+                       simt::Stream stream) {
+  const AttendScratch scratch = PlanAttendScratch(op.shape);
+  const AttendScratch::List& list = scratch.lists[index];
+  const AttendLaunch launch =
+      PlanAttendMma(op.shape, index, op.step.num_sequences);
+  unsigned char* const work = static_cast<unsigned char*>(op.work);
+  AttendArguments args{};
+  args.step = op.step;
+  args.qkv = op.qkv;
+  args.qkv_stride = op.qkv_stride;
+  args.marks = op.marks;
+  args.rope = reinterpret_cast<const float2*>(op.rope);
+  args.num_freqs = op.num_freqs;
+  args.num_q_heads = op.shape.num_q_heads;
+  args.head_dim = op.shape.head_dim;
+  args.window = op.shape.window;
+  args.stores = op.stores;
+  args.scale = op.scale;
+  args.kv = ViewOf(op.kv, CacheElementBytes(op.kv.dtype));
+  args.heads = op.heads;
+  args.out = op.out;
+  args.out_stride = op.out_stride;
+  args.rows = launch.rows;
+  args.tile_warps = launch.tile_warps;
+  args.layout = launch.shared;
+  args.num_entries =
+      reinterpret_cast<const int32_t*>(work + scratch.num_entries) + index;
+  args.entries = reinterpret_cast<const WorkEntry*>(work + list.entries);
+  args.counters = reinterpret_cast<int32_t*>(work + list.counters);
+  args.slots = reinterpret_cast<float*>(work + list.slots);
+  args.slot_floats = static_cast<int64_t>(list.slot_floats);
+  args.pieces = list.pieces;
+  return op.kv.dtype == kQuatrainF16
+             ? LaunchDim<CacheF16>(args, launch, stream)
+             : LaunchDim<CacheBF16>(args, launch, stream);
+}
+
+}  // namespace
+
+AttendLaunch PlanAttendMma(const QuatrainAttendShape& shape, int list,
+                           int num_sequences) {
+  AttendLaunch launch{};
+  launch.rows = PlanAttendRows(shape, list);
+  launch.rows.rows = kMmaRows;
+  launch.rows.row_warps = (launch.rows.total + kMmaRows - 1) / kMmaRows;
+  // With work for all, blocks on an SM hide each other's ends; with little, a
+  // piece must end soon.
+  const int64_t pieces = int64_t{num_sequences} * shape.num_uses;
+  const int blocks = list == kChunks || pieces >= 2 * shape.num_sms ? 2 : 1;
+  const int sm_bytes = SmBytes(shape.compute_capability);
+  const auto fits = [&](int tile_warps) {
+    launch.shared = Layout(shape.head_dim, launch.rows, tile_warps);
+    const int limit = sm_bytes / (tile_warps > 1 ? blocks : 1);
+    return static_cast<int>(launch.shared.bytes) + kBlockOverhead <= limit;
+  };
+  int tile_warps = std::max(kMmaWarps / launch.rows.row_warps, 1);
+  while (!fits(tile_warps) && tile_warps > 1) --tile_warps;
+  launch.tile_warps = tile_warps;
+  const int resident =
+      sm_bytes / (static_cast<int>(launch.shared.bytes) + kBlockOverhead);
+  // By registers: launch bounds of AttendMmaKernel.
+  const int most = shape.head_dim > 128 ? 2 : 3;
+  launch.num_blocks = shape.num_sms * std::max(std::min(resident, most), 1);
+  return launch;
+}
+
+const char* LaunchAttendMma(const QuatrainAttend& op, simt::Stream stream) {
+  if (const char* wrong = Check(op)) return wrong;
+  if (op.shape.num_uses == 0 || op.step.num_tokens == 0) return nullptr;
+  if (op.lists & kQuatrainSingles)
+    if (const char* wrong = LaunchList(op, kSingles, stream)) return wrong;
+  if (op.lists & kQuatrainChunks) return LaunchList(op, kChunks, stream);
+  return nullptr;
+}
+
+}  // namespace quatrain::cuda
