@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.." || exit 2
 out=$(realpath -m "${OUT:-build/gpu_check}")
 build=$(realpath -m "${BUILD:-build/gpu_check_build}")
 jobs=$(nproc)
-total=${SECONDS_LEFT:-470}  # a command on a lent machine ends after 600
+total=${SECONDS_LEFT:-470}  # some machines end a command after 600
 
 # Seconds that a part may take; the benchmark takes what is left, up to its own.
 build_limit=${BUILD_LIMIT:-200}
@@ -332,7 +332,7 @@ fi
 
 # What this device makes of random inputs to every PTX wrapper and intrinsic, for
 # CI to hold the emulated device against: one file per operation, in one archive,
-# because a lent machine returns few files. To keep them:
+# because some machines give back few files. To keep them:
 #   tar xf conformance.tar -C tests/kernels/cuda
 if [[ -x $build/conformance_cuda ]]; then
   say "conformance, at most $conformance_limit s"
