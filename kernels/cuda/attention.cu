@@ -18,8 +18,8 @@
 //           the next K arrives while V is used and tiles are merged, the next V
 //           from there on. PlanAttend() sizes the shared memory.
 // Numerics  exact; a NaN score reaches every dim of its head, and is
-// 0x7fc00000. Roofline  per key and KV head 2 * head_dim elements of the cache,
-// for 4 *
+//           0x7fc00000.
+// Roofline  per key and KV head 2 * head_dim elements of the cache, for 4 *
 //           head_dim * rows f32 operations on CUDA cores. With f16 and one row
 //           decode is bound by memory (H200: 17 bytes per clock and SM, 9
 //           elements); with 8 rows 9 elements want 72 of 128 fma per clock plus
@@ -29,7 +29,7 @@
 
 #include "kernels/cuda/attention.h"
 
-#include "kernels/cuda/attention_piece.cuh"
+#include "kernels/cuda/attention_launch.h"
 #include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/kv_cache.cuh"
 #include "kernels/cuda/simt.h"
@@ -59,44 +59,11 @@ const char* Check(const QuatrainAttend& op) {
   return nullptr;
 }
 
-AttendArguments ArgumentsOf(const QuatrainAttend& op) {
-  AttendArguments args{};
-  args.step = op.step;
-  args.qkv = op.qkv;
-  args.qkv_stride = op.qkv_stride;
-  args.marks = op.marks;
-  args.rope = reinterpret_cast<const float2*>(op.rope);
-  args.num_freqs = op.num_freqs;
-  args.num_q_heads = op.shape.num_q_heads;
-  args.head_dim = op.shape.head_dim;
-  args.window = op.shape.window;
-  args.stores = op.stores;
-  args.scale = op.scale;
-  args.kv = ViewOf(op.kv, CacheElementBytes(op.kv.dtype));
-  args.heads = op.heads;
-  args.out = op.out;
-  args.out_stride = op.out_stride;
-  return args;
-}
-
 const char* LaunchList(const QuatrainAttend& op, int index,
                        simt::Stream stream) {
-  const AttendScratch scratch = PlanAttendScratch(op.shape);
-  const AttendScratch::List& list = scratch.lists[index];
   const AttendLaunch launch =
       PlanAttend(op.shape, index, op.step.num_sequences);
-  unsigned char* const work = static_cast<unsigned char*>(op.work);
-  AttendArguments args = ArgumentsOf(op);
-  args.rows = launch.rows;
-  args.tile_warps = launch.tile_warps;
-  args.layout = launch.shared;
-  args.num_entries =
-      reinterpret_cast<const int32_t*>(work + scratch.num_entries) + index;
-  args.entries = reinterpret_cast<const WorkEntry*>(work + list.entries);
-  args.counters = reinterpret_cast<int32_t*>(work + list.counters);
-  args.slots = reinterpret_cast<float*>(work + list.slots);
-  args.slot_floats = static_cast<int64_t>(list.slot_floats);
-  args.pieces = list.pieces;
+  const AttendArguments args = ArgumentsOf(op, index, launch);
   switch (op.kv.dtype) {
     case kQuatrainF16:
       return LaunchAttendAs<CacheF16>(args, launch, stream);
@@ -115,11 +82,8 @@ const char* LaunchList(const QuatrainAttend& op, int index,
 
 const char* LaunchAttend(const QuatrainAttend& op, simt::Stream stream) {
   if (const char* wrong = Check(op)) return wrong;
-  if (op.shape.num_uses == 0 || op.step.num_tokens == 0) return nullptr;
-  if (op.lists & kQuatrainSingles)
-    if (const char* wrong = LaunchList(op, kSingles, stream)) return wrong;
-  if (op.lists & kQuatrainChunks) return LaunchList(op, kChunks, stream);
-  return nullptr;
+  return LaunchLists(op,
+                     [&](int list) { return LaunchList(op, list, stream); });
 }
 
 }  // namespace quatrain::cuda

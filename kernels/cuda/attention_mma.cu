@@ -30,25 +30,13 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/attention_launch.h"
 #include "kernels/cuda/attention_mma.cuh"
 #include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/simt.h"
 
 namespace quatrain::cuda {
 namespace {
-
-constexpr int kBlockOverhead = 1024;  // bytes of shared memory
-
-int SmBytes(int compute_capability) {
-  switch (compute_capability) {
-    case 80:
-      return 164 * 1024;
-    case 90:
-      return 228 * 1024;
-    default:
-      return 100 * 1024;
-  }
-}
 
 uint32_t Rounded(size_t bytes) {
   return static_cast<uint32_t>((bytes + 15) / 16 * 16);
@@ -137,37 +125,9 @@ const char* LaunchDim(const AttendArguments& args, const AttendLaunch& launch,
 
 const char* LaunchList(const QuatrainAttend& op, int index,
                        simt::Stream stream) {
-  const AttendScratch scratch = PlanAttendScratch(op.shape);
-  const AttendScratch::List& list = scratch.lists[index];
   const AttendLaunch launch =
       PlanAttendMma(op.shape, index, op.step.num_sequences);
-  unsigned char* const work = static_cast<unsigned char*>(op.work);
-  AttendArguments args{};
-  args.step = op.step;
-  args.qkv = op.qkv;
-  args.qkv_stride = op.qkv_stride;
-  args.marks = op.marks;
-  args.rope = reinterpret_cast<const float2*>(op.rope);
-  args.num_freqs = op.num_freqs;
-  args.num_q_heads = op.shape.num_q_heads;
-  args.head_dim = op.shape.head_dim;
-  args.window = op.shape.window;
-  args.stores = op.stores;
-  args.scale = op.scale;
-  args.kv = ViewOf(op.kv, CacheElementBytes(op.kv.dtype));
-  args.heads = op.heads;
-  args.out = op.out;
-  args.out_stride = op.out_stride;
-  args.rows = launch.rows;
-  args.tile_warps = launch.tile_warps;
-  args.layout = launch.shared;
-  args.num_entries =
-      reinterpret_cast<const int32_t*>(work + scratch.num_entries) + index;
-  args.entries = reinterpret_cast<const WorkEntry*>(work + list.entries);
-  args.counters = reinterpret_cast<int32_t*>(work + list.counters);
-  args.slots = reinterpret_cast<float*>(work + list.slots);
-  args.slot_floats = static_cast<int64_t>(list.slot_floats);
-  args.pieces = list.pieces;
+  const AttendArguments args = ArgumentsOf(op, index, launch);
   return op.kv.dtype == kQuatrainF16
              ? LaunchDim<CacheF16>(args, launch, stream)
              : LaunchDim<CacheBF16>(args, launch, stream);
@@ -204,11 +164,8 @@ AttendLaunch PlanAttendMma(const QuatrainAttendShape& shape, int list,
 
 const char* LaunchAttendMma(const QuatrainAttend& op, simt::Stream stream) {
   if (const char* wrong = Check(op)) return wrong;
-  if (op.shape.num_uses == 0 || op.step.num_tokens == 0) return nullptr;
-  if (op.lists & kQuatrainSingles)
-    if (const char* wrong = LaunchList(op, kSingles, stream)) return wrong;
-  if (op.lists & kQuatrainChunks) return LaunchList(op, kChunks, stream);
-  return nullptr;
+  return LaunchLists(op,
+                     [&](int list) { return LaunchList(op, list, stream); });
 }
 
 }  // namespace quatrain::cuda

@@ -8,6 +8,7 @@
 #include "kernels/cuda/kv_cache.cuh"
 #include "kernels/cuda/kv_store.cuh"
 #include "kernels/cuda/ptx.h"
+#include "kernels/cuda/row_exponent.cuh"
 #include "kernels/cuda/simt.h"
 
 // The device code of attention_mma.cu, which says what it computes. A warp has
@@ -66,12 +67,6 @@ __device__ __forceinline__ float LowestScore() {
 }
 
 // --- Queries -----------------------------------------------------------------
-
-// 2^e as a biased exponent: the value's own less 14, within what f32 has.
-__device__ __forceinline__ int RowExponent(uint32_t max_bits) {
-  const int exponent = static_cast<int>(max_bits >> 23) - 14;
-  return max_bits == 0 ? 127 : max(exponent, 1);
-}
 
 // The place of the pair (row, k), (row, k + 1) among the words of A fragments
 // [row / 16][head_dim / 16][lane][4], k even.

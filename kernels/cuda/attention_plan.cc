@@ -10,19 +10,6 @@ constexpr uint32_t kGap = 64;
 
 int CeilDiv(int a, int b) { return (a + b - 1) / b; }
 
-// Shared memory of an SM, and what each block costs besides its own.
-int SmBytes(int compute_capability) {
-  switch (compute_capability) {
-    case 80:
-      return 164 * 1024;
-    case 90:
-      return 228 * 1024;
-    default:
-      return 100 * 1024;
-  }
-}
-constexpr int kBlockOverhead = 1024;
-
 class SharedBuilder {
  public:
   AttendShared::Buffer Add(size_t bytes) {
@@ -78,6 +65,17 @@ int BlockBudget(const QuatrainAttendShape& shape, int blocks) {
 }
 
 }  // namespace
+
+int SmBytes(int compute_capability) {
+  switch (compute_capability) {
+    case 80:
+      return 164 * 1024;
+    case 90:
+      return 228 * 1024;
+    default:
+      return 100 * 1024;
+  }
+}
 
 int CacheElementBytes(int dtype) {
   switch (dtype) {

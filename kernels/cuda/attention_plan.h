@@ -15,6 +15,10 @@ constexpr int kAttendSegment = 512;  // keys
 constexpr int kTilesPerSegment = kAttendSegment / kAttendTile;
 constexpr int kAttendMaxWarps = 8;
 
+// Bytes of shared memory of an SM, and what each block costs besides its own.
+int SmBytes(int compute_capability);
+constexpr int kBlockOverhead = 1024;
+
 // Singles and chunks are two lists of work with a shape of their own each.
 enum AttendListIndex { kSingles = 0, kChunks = 1, kNumAttendLists = 2 };
 

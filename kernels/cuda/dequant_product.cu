@@ -15,8 +15,8 @@
 #include <algorithm>
 
 #include "kernels/cuda/dequant_launchers.h"
-#include "kernels/cuda/exact_math.cuh"
 #include "kernels/cuda/exact_sum.cuh"
+#include "kernels/cuda/gate.cuh"
 #include "kernels/cuda/int4_record.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/runtime.h"
@@ -85,10 +85,8 @@ __global__ void __launch_bounds__(kThreads) FinishKernel(FinishView op) {
   if (op.kind == kQuatrainGated) {
     const int channel = output / kTileRows * (kTileRows / 2) + i % kTileRows;
     if (i % kTileRows >= kTileRows / 2 || 2 * channel >= op.rows) return;
-    const float up = op.Value(token, i + kTileRows / 2);
-    const float value = __fmul_rn(Silu(op.Value(token, i)), up);
     static_cast<float*>(op.out)[token * op.stride + channel] =
-        value != value ? NotANumber() : value;
+        Gated(op.Value(token, i), op.Value(token, i + kTileRows / 2));
     return;
   }
   if (output >= op.rows) return;

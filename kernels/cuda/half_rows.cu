@@ -13,6 +13,7 @@
 #include "kernels/cuda/block_table.cuh"
 #include "kernels/cuda/dequant_launchers.h"
 #include "kernels/cuda/rms_norm.cuh"
+#include "kernels/cuda/row_exponent.cuh"
 #include "kernels/cuda/simt.h"
 
 namespace quatrain::cuda {
@@ -41,12 +42,6 @@ __device__ uint32_t BlockMax(uint32_t bits, uint32_t* shared) {
   __syncthreads();
   for (int w = 0; w < kWarps; ++w) bits = max(bits, shared[w]);
   return bits;
-}
-
-// 2^e as a biased exponent: the value's own less 14, within what f32 has.
-__device__ int ScaleExponent(uint32_t max_bits) {
-  const int exponent = static_cast<int>(max_bits >> 23) - 14;
-  return max_bits == 0 ? 127 : max(exponent, 1);
 }
 
 template <typename T>
@@ -79,7 +74,7 @@ __global__ void __launch_bounds__(kNormThreads)
 
   const bool marked = max_bits >= kInfinityBits ||
                       (op.x_marks != nullptr && op.x_marks[token] != 0);
-  const int exponent = ScaleExponent(max_bits);
+  const int exponent = RowExponent(max_bits);
   // 2^-e: its exponent is between 0 and 253, so neither overflows.
   const float down =
       __uint_as_float(static_cast<uint32_t>(254 - exponent) << 23);

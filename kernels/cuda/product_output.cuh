@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/cuda/exact_math.cuh"
 #include "kernels/cuda/exact_sum.cuh"
+#include "kernels/cuda/gate.cuh"
 #include "kernels/cuda/int4_record.h"
 #include "kernels/cuda/simt.h"
 #include "kernels/cuda/table.h"
@@ -38,11 +38,8 @@ struct ProductOutput {
     const int channel = tile * (kTileRows / 2) + r;
     if (2 * channel >= rows) return;
     const int output = tile * kTileRows + r;
-    const float g = Finish(gate, output);
-    const float u = Finish(up, output + kTileRows / 2);
-    const float y = __fmul_rn(Silu(g), u);
     static_cast<float*>(out)[token * stride + channel] =
-        y != y ? NotANumber() : y;
+        Gated(Finish(gate, output), Finish(up, output + kTileRows / 2));
   }
 };
 

@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/block_table.cuh"
 #include "kernels/cuda/exact_sum.cuh"
+#include "kernels/cuda/gate.cuh"
 #include "kernels/cuda/int4_record.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rms_norm.cuh"
@@ -19,8 +20,6 @@ namespace quatrain::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-
-__device__ float Canonical(float x) { return x != x ? NotANumber() : x; }
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
@@ -88,7 +87,7 @@ __global__ void __launch_bounds__(kThreads)
   out += static_cast<size_t>(blockIdx.x) * cols;
   const bool marked = marks[blockIdx.x] != 0;
   for (int d = threadIdx.x; d < cols; d += kThreads)
-    out[d] = marked ? NotANumber() : Canonical(__fmul_rn(Silu(gate[d]), up[d]));
+    out[d] = marked ? NotANumber() : Gated(gate[d], up[d]);
 }
 
 __global__ void __launch_bounds__(kThreads)

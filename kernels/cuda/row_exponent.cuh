@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/simt.h"
+
+namespace quatrain::cuda {
+
+// The power of two 2^e by which a row is divided before it becomes f16, as a
+// biased exponent: that of the row's largest value less 14, so that it lands in
+// [2^14, 2^15), within what f32 has. max_bits: of the largest |value|.
+__device__ __forceinline__ int RowExponent(uint32_t max_bits) {
+  const int exponent = static_cast<int>(max_bits >> 23) - 14;
+  return max_bits == 0 ? 127 : max(exponent, 1);
+}
+
+}  // namespace quatrain::cuda
