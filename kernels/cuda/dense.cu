@@ -3,10 +3,11 @@
 //
 //   out[t, n] = f(sum over blocks of round(chain of fma over the block's k))
 //
-// Shapes    weights: tiles of 32 outputs, int4_record.h. x: f32 [num_tokens,
-// K]. Launch    (outputs / 32, tokens / 16) blocks of 8 warps; a lane is an
-// output, the
-//           warps share the blocks of k and add up in shared memory.
+// Shapes    weights: tiles of 32 outputs, int4_record.h. x: f32
+//           [num_tokens, K].
+// Launch    (outputs / 32, tokens / 16) blocks of 8 warps; a lane is an
+//           output, the warps share the blocks of k and add up in shared
+//           memory.
 // Numerics  docs/numerics.md, 2: exact. k ascends inside a block, outputs go
 //           across lanes, so no order is left to choose.
 // Roofline  memory bound up to some 8 tokens: 16 bytes per lane and load, two
@@ -75,6 +76,27 @@ __device__ void LoadGroup(const Cursor<T>& at, const BlockTable& blocks,
                                      kChunkBytes);
 }
 
+// The activations that meet a chunk, the same for all lanes. Whole chunks by
+// loads of 16 bytes where they lie so: one by one they would cost a lane more
+// than the weights.
+template <int kElements>
+__device__ void LoadActivations(const float* x, int count,
+                                float (&to)[kElements]) {
+  if (count >= kElements && reinterpret_cast<uintptr_t>(x) % 16 == 0) {
+#pragma unroll
+    for (int e = 0; e < kElements; e += 4) {
+      const float4 four = __ldg(reinterpret_cast<const float4*>(x + e));
+      to[e] = four.x;
+      to[e + 1] = four.y;
+      to[e + 2] = four.z;
+      to[e + 3] = four.w;
+    }
+  } else {
+#pragma unroll
+    for (int e = 0; e < kElements; ++e) to[e] = e < count ? __ldg(x + e) : 0.0f;
+  }
+}
+
 // Multiplies one lane's chunk with every token, k ascending.
 template <typename T, int kTokens>
 __device__ void MultiplyChunk(const DenseView& op, int first_token, int k,
@@ -85,10 +107,11 @@ __device__ void MultiplyChunk(const DenseView& op, int first_token, int k,
 #pragma unroll
   for (int i = 0; i < kTokens; ++i) {
     if (first_token + i >= op.num_tokens) break;
-    const float* x = op.x + (first_token + i) * op.x_stride + k;
+    float x[kElements];
+    LoadActivations(op.x + (first_token + i) * op.x_stride + k, count, x);
 #pragma unroll
     for (int e = 0; e < kElements; ++e)
-      if (e < count) c[i] = __fmaf_rn(__ldg(x + e), Widen(w[e]), c[i]);
+      if (e < count) c[i] = __fmaf_rn(x[e], Widen(w[e]), c[i]);
   }
 }
 
@@ -131,7 +154,9 @@ __device__ uint32_t SumBlocks(const DenseView& op, const BlockTable& blocks,
 }
 
 template <typename T, int kTokens>
-__global__ void __launch_bounds__(kWarps * 32)
+__global__ void __launch_bounds__(kWarps * 32, kTokens == 1   ? 4
+                                               : kTokens == 4 ? 2
+                                                              : 1)
     DenseKernel(DenseView op, BlockTable blocks, ProductOutput out) {
   SIMT_SHARED(int64_t, shared, [kWarps][kTokens][kDenseTileRows]);
   const int first_token = blockIdx.y * kMaxTokens;

@@ -22,34 +22,36 @@ namespace {
 
 constexpr int kWarps = 8;
 
-// (q - z) * s of two nibbles in the low bytes of `pair` (bytes 0 and 1).
-struct HalfWeights {
-  __half2 minus_zero, scale;
-
-  __device__ HalfWeights(float s, int z)
-      : minus_zero(__float2half2_rn(-1024.0f - static_cast<float>(z))),
-        scale(__float2half2_rn(s)) {}
-
-  // 0x6400 | q is 1024 + q.
-  __device__ uint32_t operator()(uint32_t nibbles, uint32_t selector) const {
-    const uint32_t bits = __byte_perm(nibbles, 0x64646464u, selector);
-    __half2 value = *reinterpret_cast<const __half2*>(&bits);
-    value = __hmul2(__hadd2(value, minus_zero), scale);
-    return *reinterpret_cast<const uint32_t*>(&value);
-  }
+// What a type of 16 bits is to nibbles: a byte kByte above a nibble q makes the
+// number kBase + q.
+struct Half {
+  using Pair = __half2;
+  static constexpr uint32_t kByte = 0x64;
+  static constexpr float kBase = 1024.0f;
+  __device__ static Pair Both(float x) { return __float2half2_rn(x); }
 };
 
-struct BFloatWeights {
-  __nv_bfloat162 minus_zero, scale;
+struct BFloat {
+  using Pair = __nv_bfloat162;
+  static constexpr uint32_t kByte = 0x43;
+  static constexpr float kBase = 128.0f;
+  __device__ static Pair Both(float x) { return __float2bfloat162_rn(x); }
+};
 
-  __device__ BFloatWeights(float s, int z)
-      : minus_zero(__float2bfloat162_rn(-128.0f - static_cast<float>(z))),
-        scale(__float2bfloat162_rn(s)) {}
+// (q - z) * s of the two nibbles that `selector` takes from a word's bytes.
+template <typename Type>
+struct PairWeights {
+  typename Type::Pair minus_zero, scale;
 
-  // 0x4300 | q is 128 + q.
+  __device__ PairWeights(float s, int z)
+      : minus_zero(Type::Both(-Type::kBase - static_cast<float>(z))),
+        scale(Type::Both(s)) {}
+
   __device__ uint32_t operator()(uint32_t nibbles, uint32_t selector) const {
-    const uint32_t bits = __byte_perm(nibbles, 0x43434343u, selector);
-    __nv_bfloat162 value = *reinterpret_cast<const __nv_bfloat162*>(&bits);
+    const uint32_t bits =
+        __byte_perm(nibbles, Type::kByte * 0x01010101u, selector);
+    typename Type::Pair value =
+        *reinterpret_cast<const typename Type::Pair*>(&bits);
     value = __hmul2(__hadd2(value, minus_zero), scale);
     return *reinterpret_cast<const uint32_t*>(&value);
   }
@@ -155,8 +157,8 @@ void LaunchDequantize(const QuatrainInt4& linear, int first_tile, int last_tile,
   const auto kernel = linear.scale_dtype == kQuatrainF32
                           ? DequantizeKernel<FloatWeights, true>
                       : linear.scale_dtype == kQuatrainBF16
-                          ? DequantizeKernel<BFloatWeights, false>
-                          : DequantizeKernel<HalfWeights, false>;
+                          ? DequantizeKernel<PairWeights<BFloat>, false>
+                          : DequantizeKernel<PairWeights<Half>, false>;
   simt::launch(kernel, grid, dim3(kWarps * 32), 0, stream,
                static_cast<const unsigned char*>(linear.tiles),
                linear.tile_bytes, first_tile, linear.scale_dtype,

@@ -34,6 +34,7 @@ __global__ void __launch_bounds__(kThreads)
                     const int32_t* positions, float2* out) {
   out += static_cast<size_t>(blockIdx.x) * num_freqs;
   const float position = __int2float_rn(positions[blockIdx.x]);
+#pragma unroll 1  // more at once spill registers on sm_90
   for (int i = threadIdx.x; i < num_freqs; i += kThreads) {
     const SinCosResult angle = SinCos(__fmul_rn(position, inv_freq[i]));
     out[i] = make_float2(__fmul_rn(angle.cos, scaling),
