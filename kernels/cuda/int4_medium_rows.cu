@@ -183,7 +183,6 @@ __global__ void __launch_bounds__(kThreads,
     fetch(b + kStages - 1);
     tile.Add(stage(b), blocks[b].length, op.scale_dtype);
   }
-  ptx::cp_async_wait<0>();
   tile.Store(op, out, first_tile, first_token);
 }
 

@@ -15,8 +15,7 @@ __device__ __forceinline__ float HalvingSum256(float value, float* shared) {
   if (i >= 128) shared[i - 128] = value;
   __syncthreads();
   if (i < 128) value = __fadd_rn(value, shared[i]);
-  __syncthreads();
-  if (i >= 64 && i < 128) shared[i] = value;
+  if (i >= 64 && i < 128) shared[i] = value;  // which no other thread has read
   __syncthreads();
   if (i < 64) value = __fadd_rn(value, shared[i + 64]);
   if (i >= 32 && i < 64) shared[i] = value;
