@@ -27,13 +27,30 @@ namespace {
 
 constexpr int kThreads = 256;
 // Of dequantized weights: half of the second-level cache of a data-center chip,
-// and still two waves of the library's tiles.
+// or all of it where the library's tiles need that to occupy every
+// multiprocessor.
 constexpr int64_t kChunkTargetBytes = int64_t{24} << 20;
+constexpr int64_t kChunkMostBytes = int64_t{48} << 20;
+// A wave: a tile of 128 x 256 results on each of an H200's multiprocessors.
+constexpr int64_t kWaveResults = int64_t{132} * 128 * 256;
 constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
 constexpr int64_t kAlignment = 256;
 
 int64_t Aligned(int64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Tiles of 16 outputs that become f16 together: whole waves, if they are more
+// than one. Arithmetic, not yet measured.
+int ChunkTiles(int64_t tokens, int num_tiles, int64_t tile_bytes) {
+  const int64_t wave = std::max<int64_t>(
+      1, kWaveResults / (std::max<int64_t>(1, tokens) * kTileRows));
+  const int64_t target = kChunkTargetBytes / tile_bytes;
+  int64_t tiles =
+      std::max(target, std::min(wave, kChunkMostBytes / tile_bytes));
+  if (tiles > wave) tiles -= tiles % wave;
+  return static_cast<int>(
+      std::max<int64_t>(1, std::min<int64_t>(num_tiles, tiles)));
 }
 
 // Where everything lies in the scratch.
@@ -43,11 +60,8 @@ struct Scratch {
 
   Scratch(int64_t tokens, int rows, int num_pairs) {
     const int64_t pitch = int64_t{2} * num_pairs * kPairK;
-    const int num_tiles = (rows + kTileRows - 1) / kTileRows;
-    const int64_t fitting =
-        kChunkTargetBytes / std::max<int64_t>(1, pitch * kTileRows);
-    chunk_tiles = static_cast<int>(
-        std::max<int64_t>(1, std::min<int64_t>(num_tiles, fitting)));
+    chunk_tiles = ChunkTiles(tokens, (rows + kTileRows - 1) / kTileRows,
+                             std::max<int64_t>(1, pitch * kTileRows));
     const int64_t chunk_rows = int64_t{chunk_tiles} * kTileRows;
     x = 0;
     scales = x + Aligned(tokens * pitch);

@@ -1,5 +1,11 @@
 // Matrix products of f16 and bf16 by cublasLt, loaded when first asked for: a
-// library of some 500 MB that exact runs and CPU machines do without.
+// library of some 500 MB that exact runs and CPU machines do without. So does a
+// build without its header. A shape's first call makes what it needs of the
+// library: not while a graph is captured.
+
+#include "kernels/cuda/runtime.h"
+
+#if __has_include(<cublasLt.h>)
 
 #include <cublasLt.h>
 #include <dlfcn.h>
@@ -7,8 +13,6 @@
 #include <map>
 #include <mutex>
 #include <tuple>
-
-#include "kernels/cuda/runtime.h"
 
 namespace quatrain::cuda::runtime {
 namespace {
@@ -24,7 +28,6 @@ struct CublasLt {
   decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set = nullptr;
   decltype(&cublasLtMatmulPreferenceDestroy) preference_destroy = nullptr;
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic = nullptr;
-  cublasLtHandle_t handle = nullptr;
   std::string failure;
 
   CublasLt() {
@@ -45,8 +48,6 @@ struct CublasLt {
     Find(library, "cublasLtMatmulPreferenceSetAttribute", preference_set);
     Find(library, "cublasLtMatmulPreferenceDestroy", preference_destroy);
     Find(library, "cublasLtMatmulAlgoGetHeuristic", heuristic);
-    if (failure.empty() && create(&handle) != CUBLAS_STATUS_SUCCESS)
-      failure = "cublasLtCreate failed";
   }
 
   template <typename T>
@@ -65,6 +66,7 @@ const CublasLt& Library() {
 // Everything that a shape needs, made once: descriptions live as long as the
 // process, a few hundred bytes for each of a few shapes.
 struct Plan {
+  cublasLtHandle_t handle = nullptr;  // the device's
   cublasLtMatmulDesc_t desc = nullptr;
   cublasLtMatrixLayout_t w = nullptr, x = nullptr, y = nullptr;
   cublasLtMatmulAlgo_t algorithm;
@@ -72,11 +74,12 @@ struct Plan {
 };
 
 // Column-major as the library sees it: y (rows x tokens) = w^T (rows x k) * x.
-Plan MakePlan(const HalfGemm& gemm) {
+Plan MakePlan(const HalfGemm& gemm, cublasLtHandle_t handle) {
   const CublasLt& lt = Library();
   const cudaDataType_t type = gemm.bfloat ? CUDA_R_16BF : CUDA_R_16F;
   const cublasOperation_t transposed = CUBLAS_OP_T;
   Plan plan;
+  plan.handle = handle;
   cublasLtMatmulPreference_t preference = nullptr;
   cublasLtMatmulHeuristicResult_t result = {};
   int found = 0;
@@ -84,7 +87,9 @@ Plan MakePlan(const HalfGemm& gemm) {
     if (plan.status == CUBLAS_STATUS_SUCCESS) plan.status = status;
     return plan.status == CUBLAS_STATUS_SUCCESS;
   };
-  if (step(lt.desc_create(&plan.desc, CUBLAS_COMPUTE_32F, CUDA_R_32F)) &&
+  if (step(handle != nullptr ? CUBLAS_STATUS_SUCCESS
+                             : CUBLAS_STATUS_NOT_INITIALIZED) &&
+      step(lt.desc_create(&plan.desc, CUBLAS_COMPUTE_32F, CUDA_R_32F)) &&
       step(lt.desc_set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
                        sizeof(transposed))) &&
       step(lt.layout_create(&plan.w, type, gemm.k, gemm.rows, gemm.k)) &&
@@ -95,7 +100,7 @@ Plan MakePlan(const HalfGemm& gemm) {
       step(lt.preference_set(
           preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
           &gemm.workspace_bytes, sizeof(gemm.workspace_bytes))) &&
-      step(lt.heuristic(lt.handle, plan.desc, plan.w, plan.x, plan.y, plan.y,
+      step(lt.heuristic(plan.handle, plan.desc, plan.w, plan.x, plan.y, plan.y,
                         preference, 1, &result, &found)) &&
       found == 0)
     plan.status = CUBLAS_STATUS_NOT_SUPPORTED;
@@ -107,13 +112,17 @@ Plan MakePlan(const HalfGemm& gemm) {
 const Plan& PlanFor(const HalfGemm& gemm) {
   using Key = std::tuple<int, bool, int, int, int>;
   static std::mutex mutex;
+  static std::map<int, cublasLtHandle_t> handles;
   static std::map<Key, Plan> plans;
   int device = 0;
   cudaGetDevice(&device);
   const Key key{device, gemm.bfloat, gemm.rows, gemm.tokens, gemm.k};
   const std::lock_guard<std::mutex> lock(mutex);
+  cublasLtHandle_t& handle = handles[device];
+  if (handle == nullptr && Library().create(&handle) != CUBLAS_STATUS_SUCCESS)
+    handle = nullptr;  // the plan's first step will say so
   auto [entry, is_new] = plans.try_emplace(key);
-  if (is_new) entry->second = MakePlan(gemm);
+  if (is_new) entry->second = MakePlan(gemm, handle);
   return entry->second;
 }
 
@@ -127,7 +136,7 @@ int MultiplyHalf(const HalfGemm& gemm, QuatrainStream stream) {
   const float one = 1.0f, zero = 0.0f;
   if (status == CUBLAS_STATUS_SUCCESS)
     status =
-        lt.matmul(lt.handle, plan.desc, &one, gemm.w, plan.w, gemm.x, plan.x,
+        lt.matmul(plan.handle, plan.desc, &one, gemm.w, plan.w, gemm.x, plan.x,
                   &zero, gemm.y, plan.y, gemm.y, plan.y, &plan.algorithm,
                   gemm.workspace, gemm.workspace_bytes, ToStream(stream));
   if (status == CUBLAS_STATUS_SUCCESS) return kQuatrainOk;
@@ -136,3 +145,15 @@ int MultiplyHalf(const HalfGemm& gemm, QuatrainStream stream) {
 }
 
 }  // namespace quatrain::cuda::runtime
+
+#else
+
+namespace quatrain::cuda::runtime {
+
+int MultiplyHalf(const HalfGemm&, QuatrainStream) {
+  return Fail(kQuatrainNotSupported, "built without cublasLt.h");
+}
+
+}  // namespace quatrain::cuda::runtime
+
+#endif

@@ -61,6 +61,22 @@ int SetDevice(int device) {
   return Check(cudaSetDevice(device), "cudaSetDevice");
 }
 
+namespace {
+
+// cudaMemGetInfo() speaks of the current device.
+int MemoryOf(int device, QuatrainDeviceInfo* info) {
+  int current = 0;
+  cudaGetDevice(&current);
+  int error = SetDevice(device);
+  if (error != kQuatrainOk) return error;
+  error = Check(cudaMemGetInfo(&info->free_bytes, &info->total_bytes),
+                "cudaMemGetInfo");
+  cudaSetDevice(current);
+  return error;
+}
+
+}  // namespace
+
 int DeviceInfo(int device, QuatrainDeviceInfo* info) {
   cudaDeviceProp properties;
   const int error = Check(cudaGetDeviceProperties(&properties, device),
@@ -72,8 +88,7 @@ int DeviceInfo(int device, QuatrainDeviceInfo* info) {
   info->num_sms = properties.multiProcessorCount;
   info->l2_bytes = properties.l2CacheSize;
   cudaDeviceGetAttribute(&info->clock_khz, cudaDevAttrClockRate, device);
-  return Check(cudaMemGetInfo(&info->free_bytes, &info->total_bytes),
-               "cudaMemGetInfo");
+  return MemoryOf(device, info);
 }
 
 int Malloc(size_t bytes, void** out) {
@@ -86,11 +101,13 @@ int MallocPinned(size_t bytes, void** out) {
 int FreePinned(void* data) { return Check(cudaFreeHost(data), "cudaFreeHost"); }
 
 int Copy(void* to, const void* from, size_t bytes, QuatrainStream stream) {
+  if (bytes == 0) return kQuatrainOk;  // of pointers that may be null
   return Check(
       cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, ToStream(stream)),
       "cudaMemcpyAsync");
 }
 int Fill(void* to, int byte, size_t bytes, QuatrainStream stream) {
+  if (bytes == 0) return kQuatrainOk;
   return Check(cudaMemsetAsync(to, byte, bytes, ToStream(stream)),
                "cudaMemsetAsync");
 }
