@@ -190,6 +190,7 @@ SIMT_TEST(EveryOutputAndScale) {
 
 SIMT_TEST(RaggedBlocks) {
   Check({1, 1, 1});
+  Check({2, 96, 17});
   Check({3, 257, 33});
   Check({3, 480, 20, 48});
   Check({3, 432, 21, 32, 72});
@@ -220,9 +221,47 @@ SIMT_TEST(MarksRows) {
   EXPECT_SAME(marks, (std::vector<int32_t>{1, 1, 1, 1}), "too large");
 }
 
+// What f16 can tell apart on both sides of 2^23: from there on a row is marked.
+SIMT_TEST(SumsAtTheLimit) {
+  Setup setup({4, 1, 1, 128, 128, kQuatrainPartial});
+  setup.parts[0].q = {8};
+  setup.parts[0].z = {7};
+  setup.parts[0].s = {1.0f};
+  setup.x = {0x1p22f, 0x1p23f, -0x1p23f, 0x1p23f - 0x1p12f};
+  std::vector<int32_t> marks;
+  Run(setup, marks);
+  if (!runner::Skipped().empty()) return;
+  EXPECT_SAME(marks, (std::vector<int32_t>{0, 1, 1, 0}), "at 2^23");
+}
+
 SIMT_TEST(ChunksOfALargeLinear) {
   // More than one chunk of 48 MiB.
   Check({2, 4096, 6240});
+}
+
+// x and weights in f16, a scale per token, y in f32, each rounded up to 256
+// bytes, and what the library may use.
+SIMT_TEST(ScratchIsAPureFunction) {
+  constexpr int64_t kLibrary = int64_t{32} << 20;
+  const auto scratch = Cuda().dequant_scratch_bytes;
+  EXPECT_EQ(scratch(2, 16, 1), 256 + 256 + 16 * 128 + 256 + kLibrary);
+  EXPECT_EQ(scratch(3, 17, 2), 768 + 256 + 32 * 256 + 512 + kLibrary);
+  EXPECT_EQ(scratch(0, 16, 1), 16 * 128 + kLibrary);
+  // 4,096 tokens: 66 tiles of 16 outputs are a wave of the library's. K 4096:
+  // two waves; K 28672: as many as 48 MiB hold.
+  EXPECT_EQ(scratch(4096, 11008, 64),
+            4096 * (8192 + 4) + 132 * 16 * (8192 + 4 * 4096) + kLibrary);
+  EXPECT_EQ(scratch(4096, 8192, 448),
+            4096 * (57344 + 4) + 54 * 16 * (57344 + 4 * 4096) + kLibrary);
+}
+
+SIMT_TEST(NothingToDo) {
+  QuatrainDequantProduct op = {};
+  op.linear.rows = 16;
+  EXPECT_EQ(Cuda().dequant_product(&op, nullptr), int{kQuatrainOk});
+  op.linear.rows = 0;
+  op.num_tokens = 1;
+  EXPECT_EQ(Cuda().dequant_product(&op, nullptr), int{kQuatrainOk});
 }
 
 SIMT_TEST(TooLittleScratchIsRefused) {
