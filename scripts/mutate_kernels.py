@@ -28,24 +28,27 @@ BUILD = os.path.join(ROOT, "build", "release")
 REPORT = "tests/kernels/cuda/mutations.txt"
 SURVIVORS = "tests/kernels/cuda/survivors.txt"
 
-# Which test judges a file.
-TESTS = {
-    "dense.cu": "rows", "rows.cu": "rows", "rms_norm.cuh": "rows",
-    "widen.cuh": "rows", "dequantize.cu": "dequant", "half_rows.cu": "dequant",
-    "dequant_product.cu": "dequant",
-}
-PREFIX_TESTS = {"attention": "attention", "kv_": "attention", "sample_": "sampling",
-                "gumbel": "sampling"}
+# Which tests judge a file, by the start of its name; the first that fits.
+TESTS = [
+    ("dense.cu", ["rows"]), ("rows.cu", ["rows"]), ("rms_norm.cuh", ["rows"]),
+    ("widen.cuh", ["rows"]), ("pack.cu", ["product", "rows"]),
+    ("dequant", ["dequant"]), ("half_rows.cu", ["dequant"]),
+    ("attention_mma", ["attention_mma"]), ("attention", ["attention"]),
+    ("kv_", ["attention"]), ("sample_", ["sampling"]), ("gumbel", ["sampling"]),
+    ("", ["product"]),
+]
 
 # Kind, pattern, replacement. Each match of a pattern on a line of code is a bug.
 OPERATORS = [
     ("missing barrier", r"^(\s*)__syncthreads\(\);", r"\1;"),
     ("missing barrier", r"^(\s*)__syncwarp\(\);", r"\1;"),
+    ("missing barrier", r"^(\s*)(?:ptx::named_barrier_sync|SyncRowWarps)\(.*\);", r"\1;"),
     ("missing wait", r"^(\s*)ptx::cp_async_wait<[^;]*;", r"\1;"),
     ("missing commit", r"^(\s*)ptx::cp_async_commit\(\);", r"\1;"),
     ("late wait", r"cp_async_wait<kStages - 2>", "cp_async_wait<kStages - 1>"),
     ("missing fence", r"^(\s*)__threadfence\(\);", r"\1;"),
     ("swapped stages", r"\bb % kStages", "(b + 1) % kStages"),
+    ("swapped stages", r"\bstage \^ 1\b", "stage"),
     ("swapped buffers", r"\^= 1", "^= 0"),
     ("off by one", r"(\bfor \([^;]*;[^;<]*)<( )", r"\1<=\2"),
     ("bound", r"(\bif \([^;]*?)(?<![<\-])<(?![<=])( )", r"\1<=\2"),
@@ -210,24 +213,21 @@ def run(binary, schedule, limit):
   return f"exit status {done.returncode}"
 
 
-def test_of(file):
-  for prefix, test in PREFIX_TESTS.items():
-    if file.startswith(prefix):
-      return test
-  return TESTS.get(file, "product")
+def tests_of(file):
+  return next(tests for start, tests in TESTS if file.startswith(start))
 
 
 def judge(builder, bug, limit):
-  test = test_of(bug.file)
   with tempfile.TemporaryDirectory() as work:
     for variant, schedules in (("plain", ("forward", "reverse")), ("check", ("forward",))):
-      binary = builder.build(bug, variant, test, work)
-      if binary is None:
-        return "does not compile"
-      for schedule in schedules:
-        found = run(binary, schedule, limit)
-        if found:
-          return f"{variant}, {schedule}: {found}"
+      for test in tests_of(bug.file):
+        binary = builder.build(bug, variant, test, work)
+        if binary is None:
+          return "does not compile"
+        for schedule in schedules:
+          found = run(binary, schedule, limit)
+          if found:
+            return f"{variant}, {schedule}: {found}"
   return None
 
 
@@ -269,6 +269,7 @@ def main():
     print(f"{len(bugs)} bugs")
     return 0
   reasons, lines, caught, silent = read_reasons(), [], 0, []
+  unused = {key for key in reasons if key.split(":")[0] in files}
   begin = time.time()
   for i, bug in enumerate(bugs, 1):
     found = judge(builder, bug, options.limit_s)
@@ -278,6 +279,8 @@ def main():
       caught += 1
     elif bug.key() not in reasons:
       silent.append(bug)
+    else:
+      unused.discard(bug.key())
     said = found or "SURVIVES: " + reasons.get(bug.key(), "no reason given").strip()
     lines.append(f"{bug.kind:16} {bug.key()}\n                 {said}")
     print(f"[{i}/{len(bugs)}, {time.time() - begin:.0f} s] {lines[-1]}", flush=True)
@@ -289,7 +292,9 @@ def main():
       file.write("\n".join(lines) + "\n")
   for bug in silent:
     print(f"survives without a reason: {bug.key()}")
-  return 1 if silent else 0
+  for key in sorted(unused):
+    print(f"has a reason, but does not survive: {key}")
+  return 1 if silent or unused else 0
 
 
 if __name__ == "__main__":
