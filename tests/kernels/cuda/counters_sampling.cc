@@ -109,7 +109,7 @@ std::vector<CounterLine> CountSampling() {
   lines.push_back(CountSample("top_p 0.9", c, {2.6, 2.7, 400}));
   c.row.top_p = 1.0f;
   c.row.min_p = 0.1f;
-  lines.push_back(CountSample("min_p 0.1", c, {2.1, 2.0, 0}));
+  lines.push_back(CountSample("min_p 0.1", c, {1.25, 1.2, 0}));
   lines.push_back(CountTransform());
   lines.push_back(CountCountBefore());
   return lines;
