@@ -3,15 +3,15 @@
 //
 //   out[t, n] = f(sum over blocks of round(chain of fma over the block's k))
 //
-// Shapes    weights: tiles of 32 outputs, int4_record.h. x: f32
-//           [num_tokens, K].
-// Launch    (outputs / 32, tokens / 16) blocks of 8 warps; a lane is an
-//           output, the warps share the blocks of k and add up in shared
-//           memory.
+// Shapes    weights: tiles of 32 outputs, int4_record.h. x: f32 [num_tokens,
+// K]. Launch    (outputs / 32, tokens / 16) blocks of 8 warps; a lane is an
+// output, the
+//           warps share the blocks of k and add up in shared memory.
 // Numerics  docs/numerics.md, 2: exact. k ascends inside a block, outputs go
 //           across lanes, so no order is left to choose.
 // Roofline  memory bound up to some 8 tokens: 16 bytes per lane and load, two
 //           groups of kGroup loads in flight; then bound by f32 multiply-adds.
+//           x comes from the first-level cache, 16 bytes for all lanes at once.
 
 #include "kernels/cuda/block_table.cuh"
 #include "kernels/cuda/int4_record.h"
@@ -33,6 +33,7 @@ struct DenseView {
   int64_t tile_bytes;
   const float* x;
   int64_t x_stride;
+  bool x_in_quads;  // rows begin at a multiple of 16 bytes
   const int32_t* x_marks;
   int num_tokens;
   int32_t* marks;
@@ -76,13 +77,12 @@ __device__ void LoadGroup(const Cursor<T>& at, const BlockTable& blocks,
                                      kChunkBytes);
 }
 
-// The activations that meet a chunk, the same for all lanes. Whole chunks by
-// loads of 16 bytes where they lie so: one by one they would cost a lane more
-// than the weights.
-template <int kElements>
-__device__ void LoadActivations(const float* x, int count,
-                                float (&to)[kElements]) {
-  if (count >= kElements && reinterpret_cast<uintptr_t>(x) % 16 == 0) {
+// x[0, count) of one token, the same for all lanes. kWhole: as many as a chunk
+// has, 16 bytes at a time, since one at a time would take as many instructions
+// as multiplying.
+template <bool kWhole, int kElements>
+__device__ void LoadX(const float* x, int count, float (&to)[kElements]) {
+  if constexpr (kWhole) {
 #pragma unroll
     for (int e = 0; e < kElements; e += 4) {
       const float4 four = __ldg(reinterpret_cast<const float4*>(x + e));
@@ -98,7 +98,7 @@ __device__ void LoadActivations(const float* x, int count,
 }
 
 // Multiplies one lane's chunk with every token, k ascending.
-template <typename T, int kTokens>
+template <bool kWhole, typename T, int kTokens>
 __device__ void MultiplyChunk(const DenseView& op, int first_token, int k,
                               int count, const uint4& chunk,
                               float (&c)[kTokens]) {
@@ -108,10 +108,10 @@ __device__ void MultiplyChunk(const DenseView& op, int first_token, int k,
   for (int i = 0; i < kTokens; ++i) {
     if (first_token + i >= op.num_tokens) break;
     float x[kElements];
-    LoadActivations(op.x + (first_token + i) * op.x_stride + k, count, x);
+    LoadX<kWhole>(op.x + (first_token + i) * op.x_stride + k, count, x);
 #pragma unroll
     for (int e = 0; e < kElements; ++e)
-      if (e < count) c[i] = __fmaf_rn(x[e], Widen(w[e]), c[i]);
+      if (kWhole || e < count) c[i] = __fmaf_rn(x[e], Widen(w[e]), c[i]);
   }
 }
 
@@ -136,10 +136,12 @@ __device__ uint32_t SumBlocks(const DenseView& op, const BlockTable& blocks,
     LoadGroup(following, blocks, tile, next);
 #pragma unroll
     for (int i = 0; i < kGroup; ++i) {
-      const int k = (at.chunk + i) * kElements;
-      if (k < at.block.length)
-        MultiplyChunk<T>(op, first_token, at.block.begin + k,
-                         at.block.length - k, now[i], c);
+      const int k = at.block.begin + (at.chunk + i) * kElements;
+      const int count = at.block.begin + at.block.length - k;
+      if (count >= kElements && op.x_in_quads && k % 4 == 0)
+        MultiplyChunk<true, T>(op, first_token, k, count, now[i], c);
+      else if (count > 0)
+        MultiplyChunk<false, T>(op, first_token, k, count, now[i], c);
     }
     if (following.b != at.b) {
 #pragma unroll
@@ -190,13 +192,15 @@ __global__ void __launch_bounds__(kWarps * 32, kTokens == 1   ? 4
 template <typename T>
 void LaunchTokens(const QuatrainDenseProduct& op, simt::Stream stream) {
   const QuatrainDense& linear = op.linear;
-  const DenseView view{static_cast<const unsigned char*>(linear.tiles),
-                       linear.tile_bytes,
-                       op.x,
-                       op.x_stride,
-                       op.x_marks,
-                       op.num_tokens,
-                       op.marks};
+  const DenseView view{
+      static_cast<const unsigned char*>(linear.tiles),
+      linear.tile_bytes,
+      op.x,
+      op.x_stride,
+      reinterpret_cast<uintptr_t>(op.x) % 16 == 0 && op.x_stride % 4 == 0,
+      op.x_marks,
+      op.num_tokens,
+      op.marks};
   const ProductOutput out{op.output, linear.rows, op.bias, op.out,
                           op.out_stride};
   const dim3 grid((linear.rows + kDenseTileRows - 1) / kDenseTileRows,

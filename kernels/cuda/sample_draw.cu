@@ -21,17 +21,22 @@
 namespace quatrain::cuda {
 namespace {
 
+// Whether min_p keeps l. What it drops of a tile's largest it drops of all.
+__device__ __forceinline__ bool PassesMinP(const QuatrainSampleRow& row,
+                                           const RowState& state, float l) {
+  return row.min_p == 0.0f ||
+         __fsub_rn(l, ValueOf(state.best)) >= Log(row.min_p);
+}
+
 // Bits of the lane's values that the filters keep.
 __device__ unsigned KeptOf(const QuatrainSampleRow& row, const RowState& state,
                            int begin, int size, const float (&l)[kLaneValues]) {
-  const float max = ValueOf(state.best);
-  const float least = row.min_p > 0.0f ? Log(row.min_p) : 0.0f;
   unsigned kept = 0;
 #pragma unroll
   for (int j = 0; j < kLaneValues; ++j) {
     const int index = begin + IndexInTile(j);
     if (index < size && KeyOf(l[j], index) >= state.threshold &&
-        (row.min_p == 0.0f || __fsub_rn(l[j], max) >= least))
+        PassesMinP(row, state, l[j]))
       kept |= 1u << j;
   }
   return kept;
@@ -41,8 +46,10 @@ __device__ unsigned KeptOf(const QuatrainSampleRow& row, const RowState& state,
 __device__ Key DrawTile(const QuatrainSampleInput& in, int row_index, int tile,
                         const RowScratch& scratch) {
   const RowState& state = scratch.state();
-  if (scratch.tile_best()[tile] < state.threshold) return kNoKey;
   const QuatrainSampleRow& row = in.rows[row_index];
+  const Key largest = scratch.tile_best()[tile];
+  if (largest < state.threshold || !PassesMinP(row, state, ValueOf(largest)))
+    return kNoKey;
   const int begin = tile * kVocabTile;
   float l[kLaneValues];
   LoadTile(DrawLogits(in, row_index), begin, in.num_drawable, l);

@@ -40,6 +40,19 @@ class Random {
   std::mt19937_64 engine_;
 };
 
+inline std::vector<float> RandomFloats(size_t n, Random& random,
+                                       float scale = 1.0f) {
+  std::vector<float> values(n);
+  for (float& value : values) value = random.Bell() * scale;
+  return values;
+}
+
+// Where only their number matters.
+inline std::vector<float> SomeFloats(size_t n) {
+  Random random(2);
+  return RandomFloats(n, random);
+}
+
 // Ends of blocks of k: multiples of 128, of `group` and of `head`, and `cols`.
 // `first` is the absolute k of the part's first column.
 inline std::vector<int32_t> BlockEnds(int cols, int group, int head = 128,

@@ -1,18 +1,15 @@
 // Attention over a paged cache: one token of many sequences (decode), and a
 // chunk of a long prompt (prefill). Decode writes the tokens' K and V, too.
 
-#include <algorithm>
-#include <numeric>
-#include <random>
-
 #include "tests/kernels/cuda/bench/groups.h"
 #include "tests/kernels/cuda/bench/linears.h"
 #include "tests/kernels/cuda/bench/report.h"
+#include "tests/kernels/cuda/paged_step.h"
 
 namespace quatrain::bench {
 namespace {
 
-constexpr int kBlockSize = 16;
+constexpr int kBlockSize = PagedStep::kBlockSize;
 
 struct AttentionShape {
   const char* model;
@@ -40,74 +37,12 @@ struct AttentionShape {
   }
 };
 
-// A step of a batch of equal sequences, on the device.
-class Step {
- public:
-  explicit Step(const AttentionShape& shape)
-      : blocks_((shape.cached + kBlockSize - 1) / kBlockSize),
-        num_blocks_(shape.sequences * blocks_),
-        tables_(Shuffled(num_blocks_)),
-        positions_(Positions(shape)),
-        slots_(Slots(shape)),
-        ends_(Ends(shape)),
-        device_tables_(tables_) {
-    view_ = {shape.tokens(),       shape.sequences, blocks_,
-             positions_.data(),    slots_.data(),   ends_.data(),
-             device_tables_.data()};
-  }
-
-  const QuatrainStep& view() const { return view_; }
-  int num_blocks() const { return num_blocks_; }
-
- private:
-  // As after hours of serving: neighbours in a sequence lie anywhere.
-  static std::vector<int32_t> Shuffled(int size) {
-    std::vector<int32_t> blocks(size);
-    std::iota(blocks.begin(), blocks.end(), 0);
-    std::mt19937_64 engine(61);
-    for (int i = size - 1; i > 0; --i)
-      std::swap(blocks[i], blocks[engine() % (i + 1)]);
-    return blocks;
-  }
-  static DeviceArray<int32_t> Positions(const AttentionShape& shape) {
-    std::vector<int32_t> positions;
-    for (int s = 0; s < shape.sequences; ++s)
-      for (int t = 0; t < shape.new_tokens; ++t)
-        positions.push_back(shape.cached - shape.new_tokens + t);
-    return DeviceArray<int32_t>(positions);
-  }
-  DeviceArray<int64_t> Slots(const AttentionShape& shape) const {
-    std::vector<int64_t> slots;
-    for (int s = 0; s < shape.sequences; ++s)
-      for (int t = 0; t < shape.new_tokens; ++t) {
-        const int position = shape.cached - shape.new_tokens + t;
-        const int64_t block = tables_[s * blocks_ + position / kBlockSize];
-        slots.push_back(block * kBlockSize + position % kBlockSize);
-      }
-    return DeviceArray<int64_t>(slots);
-  }
-  static DeviceArray<int32_t> Ends(const AttentionShape& shape) {
-    std::vector<int32_t> ends;
-    for (int s = 0; s <= shape.sequences; ++s)
-      ends.push_back(s * shape.new_tokens);
-    return DeviceArray<int32_t>(ends);
-  }
-
-  int blocks_;  // of a sequence
-  int num_blocks_;
-  std::vector<int32_t> tables_;
-  DeviceArray<int32_t> positions_;
-  DeviceArray<int64_t> slots_;
-  DeviceArray<int32_t> ends_, device_tables_;
-  QuatrainStep view_;
-};
-
 class Attention {
  public:
   Attention(Bench& bench, const AttentionShape& shape)
       : bench_(bench),
         shape_(shape),
-        step_(shape),
+        step_({shape.sequences, shape.cached, shape.new_tokens}),
         copies_(bench.NumCopies(shape.cache_bytes())),
         qkv_(RandomF32(static_cast<size_t>(shape.tokens()) * QkvWidth(), 1.0f,
                        62, bench.stream())),
@@ -250,7 +185,7 @@ class Attention {
 
   Bench& bench_;
   AttentionShape shape_;
-  Step step_;
+  PagedStep step_;
   int copies_;
   DeviceArray<float> qkv_, rope_, out_;
   DeviceArray<QuatrainHeadUse> heads_;
