@@ -3,10 +3,11 @@
 //
 //   out[t, n] = f(sum over blocks of round(chain of fma over the block's k))
 //
-// Shapes    weights: tiles of 32 outputs, int4_record.h. x: f32 [num_tokens,
-// K]. Launch    (outputs / 32, tokens / 16) blocks of 8 warps; a lane is an
-// output, the
-//           warps share the blocks of k and add up in shared memory.
+// Shapes    weights: tiles of 32 outputs, int4_record.h. x: f32
+//           [num_tokens, K].
+// Launch    (outputs / 32, tokens / 16) blocks of 8 warps; a lane is an
+//           output, the warps share the blocks of k and add up in shared
+//           memory.
 // Numerics  docs/numerics.md, 2: exact. k ascends inside a block, outputs go
 //           across lanes, so no order is left to choose.
 // Roofline  memory bound up to some 8 tokens: 16 bytes per lane and load, two
