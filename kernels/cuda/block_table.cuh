@@ -18,6 +18,7 @@ class BlockTable {
         uniform_size_(uniform_size) {}
 
   __host__ __device__ int size() const { return num_blocks_; }
+  __host__ __device__ bool is_uniform() const { return uniform_size_ > 0; }
 
   __device__ KBlock operator[](int b) const {
     if (uniform_size_ > 0)

@@ -1,5 +1,5 @@
 // Int4 linear for 1 to 16 tokens, exact: the weights stream once, from memory
-// to registers, past integer tensor cores.
+// through a ring in shared memory to integer tensor cores.
 //
 //   out[t, n] = f(sum over blocks of round(float(sum (q - z) xi) * a * s))
 //
@@ -7,13 +7,16 @@
 //           table.h.
 // Launch    blocks of 8 warps that stay, each takes tiles of 16 outputs in
 //           turn. The warps of a block share a tile's blocks of k and add up in
-//           shared memory; a warp keeps kAhead records in flight in registers,
-//           also across tiles. The fused form makes the digits itself, norm
-//           included, while the first records are on their way.
+//           shared memory; a warp keeps kAhead records in flight (cp.async),
+//           also across tiles: 70 KB on a multiprocessor with two blocks. The
+//           fused form makes the digits itself, norm included, while the first
+//           records are on their way.
 // Numerics  docs/numerics.md, 2: exact, so the cut over warps is free.
 // Roofline  memory bound: 1,088 bytes per 16 x 128 weights, digits from cache.
-//           A warp spends about 60 instructions a record at 4 tokens, a third
-//           of what an H200's bandwidth leaves; 16 tokens about 150.
+//           Read from sm_90a's SASS, a warp issues 118 instructions a record at
+//           up to 4 tokens, 158 at 8 and 245 at 16 where all blocks of k are
+//           whole, 195 to 500 where they are not. An H200's bandwidth leaves
+//           about 250, so 16 tokens are bound by both.
 
 #include <algorithm>
 
@@ -22,24 +25,29 @@
 #include "kernels/cuda/own_digits.cuh"
 #include "kernels/cuda/product_output.cuh"
 #include "kernels/cuda/simt.h"
+#include "kernels/cuda/warp_ring.cuh"
 
 namespace quatrain::cuda {
 namespace {
 
-constexpr int kWarps = 8;
+constexpr int kWarps = kStreamWarps;
 constexpr int kAhead = 4;  // records in flight per warp
 constexpr int kMaxTokens = 16;
-// Dynamic shared memory for digits of one's own, beside the sums: two blocks of
-// threads still fit an sm_80, one an sm_86.
-constexpr int kFusedBytes = 64 * 1024;
+// Dynamic shared memory for digits of one's own: with the records in flight and
+// the sums, one block of threads still fits an sm_86 and two an sm_90.
+constexpr int kFusedBytes = 44 * 1024;
+
+template <bool kWide>
+using Ring = WarpRing<kAhead, Int4RecordSize(kMaxBlock, kWide)>;
+
 // 16 outputs and room, so that the lanes of a half warp, which are 4 outputs of
 // 4 tokens, write to different banks: with one digit their tokens lie 2 apart.
 template <int kDigits>
 constexpr int kSumPitch = kDigits == 2 ? 20 : 18;
 
 // Leaves a warp's sums in shared memory, [token][output].
-template <int kDigits, int kTiles>
-__device__ void ShareSums(const LaneTokens<kDigits, kTiles>& tokens,
+template <int kDigits, int kTiles, bool kFused>
+__device__ void ShareSums(const LaneTokens<kDigits, kTiles, kFused>& tokens,
                           const TileSums<kDigits> (&sums)[kTiles],
                           int64_t* shared) {
   const int g = threadIdx.x % 32 / 4;
@@ -51,7 +59,7 @@ __device__ void ShareSums(const LaneTokens<kDigits, kTiles>& tokens,
 #pragma unroll
       for (int r = 0; r < 2; ++r)
         shared[token * kSumPitch<kDigits> + g + 8 * r] =
-            sums[n].sums[r][i].Value(tokens.small[n][i]);
+            sums[n].sums[r][i].Value(tokens.small(n, i));
     }
 }
 
@@ -83,52 +91,44 @@ __device__ void StoreTile(const ProductOutput& out, const int64_t* shared,
   }
 }
 
-template <int kDigits, int kTiles, bool kWide, bool kFused>
+template <int kDigits, int kTiles, bool kFused, bool kWide, bool kUniform>
 __global__ void __launch_bounds__(kWarps * 32, 2)
-    FewRowsKernel(ProductView op, BlockTable blocks, ProductOutput out,
-                  RowSource source) {
+    FewKernel(ProductView op, BlockTable blocks, ProductOutput out,
+              RowSource source) {
   constexpr int kTokens = kTiles * kTokensPerTile<kDigits>;
   constexpr int kWarpPitch = kTokens * kSumPitch<kDigits>;
   SIMT_SHARED(int64_t, shared, [2][kWarps * kWarpPitch]);
+  SIMT_DYNAMIC_SHARED(memory);
   const int warp = threadIdx.x / 32;
-  const int stride = kWarps * kAhead;
   const int num_blocks = blocks.size();
-  // Record p of a round is block `first + p * kWarps`; all warps make the same
-  // number of rounds for a tile.
-  const auto load = [&](Record& record, int tile, int b) {
-    if (tile >= op.num_tiles || b >= num_blocks) return;
-    const KBlock block = blocks[b];
-    LoadRecord<kWide>(op.tiles + tile * op.tile_bytes + block.offset,
-                      block.length, record);
+  Ring<kWide> ring(memory + warp * Ring<kWide>::kBytes);
+  RecordStream<kWide, kUniform> stream(op, blocks);
+  const auto fetch = [&] {
+    stream.Fetch(ring.slot());
+    ring.Advance();
   };
-
-  Record ring[kAhead];
-#pragma unroll
-  for (int p = 0; p < kAhead; ++p) load(ring[p], blockIdx.x, warp + p * kWarps);
-  if constexpr (kFused) {
-    // While the first weights are on their way.
-    SIMT_DYNAMIC_SHARED(own);
+  for (int p = 0; p < kAhead; ++p) fetch();
+  if constexpr (kFused)  // while the first weights are on their way
     OwnDigits<kDigits>(op.num_tokens, op.num_pairs, num_blocks)
-        .Make(source, blocks, own, op);
-  }
-  LaneTokens<kDigits, kTiles> tokens(op);
+        .Make(source, blocks, memory + kWarps * Ring<kWide>::kBytes, op);
+  LaneTokens<kDigits, kTiles, kFused> tokens(op, num_blocks);
   int buffer = 0;
   for (int tile = blockIdx.x; tile < op.num_tiles; tile += gridDim.x) {
     TileSums<kDigits> sums[kTiles];
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) sums[n].Clear();
-    for (int first = warp; first < num_blocks + warp; first += stride) {
-      const bool last = first - warp + stride >= num_blocks;
-      const int next_tile = last ? tile + gridDim.x : tile;
-      const int next_first = last ? warp : first + stride;
-#pragma unroll
-      for (int p = 0; p < kAhead; ++p) {
-        const int b = first + p * kWarps;
-        if (b < num_blocks)
-          AddRecord<kDigits, kTiles, kWide, kFused>(op, ring[p], blocks[b], b,
-                                                    num_blocks, tokens, sums);
-        load(ring[p], next_tile, next_first + p * kWarps);
-      }
+    for (int b = warp; b < num_blocks; b += kWarps) {
+      const KBlock block =
+          kUniform ? KBlock{0, kMaxBlock, b * kMaxPairs, 0} : blocks[b];
+      ring.Wait();
+      __syncwarp();
+      const Record record =
+          ReadRecord<kWide, kUniform>(ring.slot(), block.length);
+      __syncwarp();  // all have read the slot that is filled again
+      fetch();
+      tokens.template Add<kUniform>(
+          record, ReadHeader<kWide>(record.header, op.scale_dtype), block, b,
+          sums);
     }
     // Two buffers, so one barrier a tile is enough: who writes one again has
     // passed the barrier of the other, after all had read the first.
@@ -137,35 +137,43 @@ __global__ void __launch_bounds__(kWarps * 32, 2)
     StoreTile<kDigits>(out, shared[buffer], kWarpPitch, op.num_tokens, tile);
     buffer ^= 1;
   }
-  tokens.StoreMarks(op);
+  tokens.StoreMarks();
 }
 
-template <int kDigits, int kTiles>
-void LaunchTiles(const ProductView& view, const BlockTable& blocks,
-                 const ProductOutput& out, bool wide, int grid,
-                 simt::Stream stream) {
-  const auto kernel = wide ? FewRowsKernel<kDigits, kTiles, true, false>
-                           : FewRowsKernel<kDigits, kTiles, false, false>;
-  simt::launch(kernel, dim3(grid), dim3(kWarps * 32), 0, stream, view, blocks,
-               out, RowSource{});
-}
-
-template <int kDigits>
-void LaunchFused(const ProductView& view, const BlockTable& blocks,
-                 const ProductOutput& out, const RowSource& source, bool wide,
-                 int grid, simt::Stream stream) {
-  const auto kernel = wide ? FewRowsKernel<kDigits, 1, true, true>
-                           : FewRowsKernel<kDigits, 1, false, true>;
-  const OwnDigits<kDigits> own(view.num_tokens, view.num_pairs, blocks.size());
-  simt::allow_dynamic_shared(kernel, kFusedBytes);
+// own_bytes: of digits that the kernel makes.
+template <int kDigits, int kTiles, bool kFused, bool kWide, bool kUniform>
+void LaunchKernel(const ProductView& view, const BlockTable& blocks,
+                  const ProductOutput& out, const RowSource& source,
+                  int64_t own_bytes, int grid, simt::Stream stream) {
+  constexpr int kRings = kWarps * Ring<kWide>::kBytes;
+  const auto kernel = FewKernel<kDigits, kTiles, kFused, kWide, kUniform>;
+  simt::allow_dynamic_shared(kernel, kRings + (kFused ? kFusedBytes : 0));
   simt::launch(kernel, dim3(grid), dim3(kWarps * 32),
-               static_cast<size_t>(own.bytes), stream, view, blocks, out,
-               source);
+               static_cast<size_t>(kRings + own_bytes), stream, view, blocks,
+               out, source);
+}
+
+template <int kDigits, int kTiles, bool kFused>
+void LaunchTiles(const ProductView& view, const BlockTable& blocks,
+                 const ProductOutput& out, const RowSource& source,
+                 int64_t own_bytes, bool wide, int grid, simt::Stream stream) {
+  const auto launch = wide ? LaunchKernel<kDigits, kTiles, kFused, true, false>
+                      : blocks.is_uniform()
+                          ? LaunchKernel<kDigits, kTiles, kFused, false, true>
+                          : LaunchKernel<kDigits, kTiles, kFused, false, false>;
+  launch(view, blocks, out, source, own_bytes, grid, stream);
 }
 
 // Blocks of threads that stay: two for each multiprocessor.
-int GridOf(const ProductView& view, int num_sms) {
-  return std::min(view.num_tiles, 2 * num_sms);
+int GridOf(const QuatrainInt4& linear, int num_sms) {
+  return std::min((linear.rows + kTileRows - 1) / kTileRows, 2 * num_sms);
+}
+
+int64_t OwnBytes(int num_tokens, int num_pairs, int num_blocks,
+                 int num_digits) {
+  return num_digits == 2
+             ? OwnDigits<2>(num_tokens, num_pairs, num_blocks).bytes
+             : OwnDigits<1>(num_tokens, num_pairs, num_blocks).bytes;
 }
 
 }  // namespace
@@ -174,35 +182,26 @@ const char* LaunchFewRows(const QuatrainProduct& op, int num_sms,
                           simt::Stream stream) {
   if (op.num_tokens > kMaxTokens)
     return "product: the kernel for few rows takes at most 16 tokens";
-  const bool wide = op.linear.scale_dtype == kQuatrainF32;
-  const BlockTable blocks = Int4Blocks(op.linear);
-  const ProductView view = ViewOf(op);
-  const ProductOutput out = OutputOf(op);
-  const int grid = GridOf(view, num_sms);
+  auto launch =
+      op.num_tokens <= 8 ? LaunchTiles<1, 1, false> : LaunchTiles<1, 2, false>;
   if (op.x.num_digits == 2) {
     if (op.num_tokens <= 4)
-      LaunchTiles<2, 1>(view, blocks, out, wide, grid, stream);
+      launch = LaunchTiles<2, 1, false>;
     else if (op.num_tokens <= 8)
-      LaunchTiles<2, 2>(view, blocks, out, wide, grid, stream);
+      launch = LaunchTiles<2, 2, false>;
     else
-      LaunchTiles<2, 4>(view, blocks, out, wide, grid, stream);
-  } else {
-    if (op.num_tokens <= 8)
-      LaunchTiles<1, 1>(view, blocks, out, wide, grid, stream);
-    else
-      LaunchTiles<1, 2>(view, blocks, out, wide, grid, stream);
+      launch = LaunchTiles<2, 4, false>;
   }
+  launch(ViewOf(op), Int4Blocks(op.linear), OutputOf(op), RowSource{}, 0,
+         op.linear.scale_dtype == kQuatrainF32, GridOf(op.linear, num_sms),
+         stream);
   return nullptr;
 }
 
 bool FusedProductFits(int num_tokens, int num_pairs, int num_blocks,
                       int num_digits) {
-  if (num_tokens > 8 / num_digits) return false;
-  return num_digits == 2
-             ? OwnDigits<2>(num_tokens, num_pairs, num_blocks).bytes <=
-                   kFusedBytes
-             : OwnDigits<1>(num_tokens, num_pairs, num_blocks).bytes <=
-                   kFusedBytes;
+  return num_tokens <= 8 / num_digits &&
+         OwnBytes(num_tokens, num_pairs, num_blocks, num_digits) <= kFusedBytes;
 }
 
 const char* LaunchFusedProduct(const QuatrainFusedProduct& op, int num_sms,
@@ -217,15 +216,17 @@ const char* LaunchFusedProduct(const QuatrainFusedProduct& op, int num_sms,
                         num_digits))
     return "fused product: the digits of these tokens do not fit in shared "
            "memory";
-  const bool wide = linear.scale_dtype == kQuatrainF32;
-  const ProductView view = ViewOf(product);
   const RowSource source{
       op.x,        op.x_stride, op.x_marks,      op.norm_weight,
       op.norm_eps, linear.cols, linear.max_scale};
-  (num_digits == 2 ? LaunchFused<2>
-                   : LaunchFused<1>)(view, Int4Blocks(linear),
-                                     OutputOf(product), source, wide,
-                                     GridOf(view, num_sms), stream);
+  (num_digits == 2
+       ? LaunchTiles<2, 1, true>
+       : LaunchTiles<1, 1, true>)(ViewOf(product), Int4Blocks(linear),
+                                  OutputOf(product), source,
+                                  OwnBytes(product.num_tokens, linear.num_pairs,
+                                           linear.num_blocks, num_digits),
+                                  linear.scale_dtype == kQuatrainF32,
+                                  GridOf(linear, num_sms), stream);
   return nullptr;
 }
 

@@ -7,11 +7,15 @@
 //           table.h.
 // Launch    (tokens / 32, outputs / 128) blocks of 8 warps, 4 by 2: a warp has
 //           32 (16) outputs and 16 (32) tokens. Dynamic shared memory: kStages
-//           blocks of k, 17 KB each.
+//           blocks of k, 17 KB each; two blocks of threads share a
+//           multiprocessor where registers allow.
 // Numerics  docs/numerics.md, 2: exact.
-// Roofline  compute bound from some 64 tokens: per block of k and lane, 16
-//           contributions of a dozen instructions each beside 32 products of
-//           m16n8k32, so about half of what the tensor cores could do.
+// Roofline  bound by instructions from some 32 tokens. Read from sm_90a's SASS,
+//           a warp issues 370 per block of k (32 outputs x 16 tokens; with one
+//           digit 514 for 32 tokens) where all blocks are whole: 32 products of
+//           m16n8k32, 48 to unpack their weights, 16 contributions of a dozen
+//           each, 50 for the copies. So 64 tokens take three times as long as
+//           an H200 needs to read the weights.
 
 #include "kernels/cuda/int4_stage.cuh"
 #include "kernels/cuda/launchers.h"
@@ -34,7 +38,7 @@ __device__ __forceinline__ uint4 Load8(const unsigned char* shared) {
 }
 
 // One warp's part of the block's tile.
-template <int kDigits, int kRowTiles, bool kWide>
+template <int kDigits, int kRowTiles, bool kWide, bool kUniform>
 class WarpTile {
  public:
   using S = Stage<kDigits, kRowTiles, kWide>;
@@ -47,19 +51,31 @@ class WarpTile {
     for (int n = 0; n < kTiles; ++n)
       for (int i = 0; i < kEach; ++i) {
         const int token = first_token + Token(n, i);
-        small_[n][i] =
-            token >= op.num_tokens || op.states[token] == kQuatrainRowSmall;
+        if (token >= op.num_tokens || op.states[token] == kQuatrainRowSmall)
+          small_ |= 1u << (n * kEach + i);
         for (int r = 0; r < kRowTiles; ++r) sums_[r][n].Clear();
       }
+    constexpr uint32_t kAll = (1u << (kTiles * kEach)) - 1;
+    all_small_ = __all_sync(0xffffffffu, small_ == kAll) != 0;
   }
 
   // Adds one block of k.
-  __device__ void Add(const S& stage, int length, int scale_dtype) {
+  __device__ __forceinline__ void Add(const S& stage, int length,
+                                      int scale_dtype) {
+    if (kUniform) length = kMaxBlock;
     int32_t d[kRowTiles][kTiles][4] = {};
     const int whole = WholePairs(length);
-    for (int p = 0; p < whole; ++p) MultiplyAll<true>(stage, p, d);
-    if (whole < NumPairs(length)) MultiplyAll<false>(stage, whole, d);
-    AddContributions(stage, length, scale_dtype, d);
+#pragma unroll
+    for (int p = 0; p < kMaxPairs; ++p) {
+      if (kUniform || p < whole)
+        MultiplyAll<true>(stage, p, d);
+      else if (p < NumPairs(length))
+        MultiplyAll<false>(stage, p, d);
+    }
+    if (all_small_)
+      AddContributions<true>(stage, length, scale_dtype, d);
+    else
+      AddContributions<false>(stage, length, scale_dtype, d);
   }
 
   __device__ void Store(const ProductView& op, const ProductOutput& out,
@@ -70,14 +86,15 @@ class WarpTile {
 #pragma unroll
       for (int i = 0; i < kEach; ++i) {
         const int token = first_token + Token(n, i);
+        const bool small = ((small_ >> (n * kEach + i)) & 1) != 0;
         if (token >= op.num_tokens) continue;
         if (((marked_ >> (n * kEach + i)) & 1) != 0)
           atomicOr(&op.marks[token], 1);
 #pragma unroll
         for (int r = 0; r < kRowTiles; ++r) {
           const int tile = block_tile + first_tile_ + r;
-          const int64_t low = sums_[r][n].sums[0][i].Value(small_[n][i]);
-          const int64_t high = sums_[r][n].sums[1][i].Value(small_[n][i]);
+          const int64_t low = sums_[r][n].sums[0][i].Value(small);
+          const int64_t high = sums_[r][n].sums[1][i].Value(small);
           if (out.kind == kQuatrainGated) {
             out.StoreGated(low, high, token, tile, g);
           } else {
@@ -124,8 +141,10 @@ class WarpTile {
     }
   }
 
-  __device__ void AddContributions(const S& stage, int length, int scale_dtype,
-                                   const int32_t (&d)[kRowTiles][kTiles][4]) {
+  template <bool kAllSmall>
+  __device__ __forceinline__ void AddContributions(
+      const S& stage, int length, int scale_dtype,
+      const int32_t (&d)[kRowTiles][kTiles][4]) {
     const int g = threadIdx.x % 32 / 4;
     RowHeader headers[kRowTiles];
 #pragma unroll
@@ -146,51 +165,67 @@ class WarpTile {
       }
 #pragma unroll
       for (int r = 0; r < kRowTiles; ++r)
-        marked_ |= sums_[r][n].Add(d[r][n], headers[r], tokens, small_[n])
+        marked_ |= sums_[r][n].template Add<kAllSmall>(
+                       d[r][n], headers[r], tokens, small_ >> (n * kEach))
                    << (n * kEach);
     }
   }
 
-  int first_tile_;  // of the warp, within the block's tiles
-  int warp_token_;  // within the block's tokens
-  bool small_[kTiles][kEach];
+  int first_tile_;      // of the warp, within the block's tiles
+  int warp_token_;      // within the block's tokens
+  bool all_small_;      // of the whole warp
+  uint32_t small_ = 0;  // tokens, as bits
   uint32_t marked_ = 0;
   TileSums<kDigits> sums_[kRowTiles][kTiles];
 };
 
-template <int kDigits, int kRowTiles, bool kWide>
+// Blocks per multiprocessor: two where a thread's sums leave room for it.
+template <int kDigits, int kRowTiles, bool kUniform>
+constexpr int kMinBlocks = kRowTiles* kTiles * 2 * kLaneTokens<kDigits> <=
+                                   (kUniform ? 16 : 8)
+                               ? 2
+                               : 1;
+
+template <int kDigits, int kRowTiles, bool kWide, bool kUniform>
 __global__ void __launch_bounds__(kThreads,
-                                  kDigits == 2 && kRowTiles == 1 ? 2 : 1)
-    MediumRowsKernel(ProductView op, BlockTable blocks, ProductOutput out) {
+                                  (kMinBlocks<kDigits, kRowTiles, kUniform>))
+    MediumKernel(ProductView op, BlockTable blocks, ProductOutput out) {
   using S = Stage<kDigits, kRowTiles, kWide>;
   SIMT_DYNAMIC_SHARED(shared);
   const int first_token = blockIdx.x * S::kTokens;
   const int first_tile = blockIdx.y * S::kBlockTiles;
+  const int num_blocks = blocks.size();
+  const auto block = [&](int b) {
+    return kUniform ? KBlock{0, kMaxBlock, b * kMaxPairs,
+                             b * Int4RecordSize(kMaxBlock, kWide)}
+                    : blocks[b];
+  };
   const auto stage = [&](int b) { return S(shared + b % kStages * S::kBytes); };
+  StageFetch<kDigits, kRowTiles, kWide, kUniform> copies(op, blocks, first_tile,
+                                                         first_token);
   const auto fetch = [&](int b) {
-    if (b < blocks.size())
-      Fetch(op, blocks, b, first_tile, first_token, stage(b));
+    if (b < num_blocks) copies.Fetch(stage(b), block(b), b);
     ptx::cp_async_commit();  // empty at the end, so that the count stays right
   };
 
   for (int s = 0; s < kStages; ++s) stage(s).Carve();
   for (int b = 0; b < kStages - 1; ++b) fetch(b);
-  WarpTile<kDigits, kRowTiles, kWide> tile(op, first_token);
-  for (int b = 0; b < blocks.size(); ++b) {
+  WarpTile<kDigits, kRowTiles, kWide, kUniform> tile(op, first_token);
+  for (int b = 0; b < num_blocks; ++b) {
     ptx::cp_async_wait<kStages - 2>();
     __syncthreads();
     // Into the stage of block b - 1, which all have left.
     fetch(b + kStages - 1);
-    tile.Add(stage(b), blocks[b].length, op.scale_dtype);
+    tile.Add(stage(b), block(b).length, op.scale_dtype);
   }
   tile.Store(op, out, first_tile, first_token);
 }
 
-template <int kDigits, int kRowTiles, bool kWide>
-void LaunchTiles(const ProductView& view, const BlockTable& blocks,
-                 const ProductOutput& out, simt::Stream stream) {
+template <int kDigits, int kRowTiles, bool kWide, bool kUniform>
+void LaunchKernel(const ProductView& view, const BlockTable& blocks,
+                  const ProductOutput& out, simt::Stream stream) {
   using S = Stage<kDigits, kRowTiles, kWide>;
-  const auto kernel = MediumRowsKernel<kDigits, kRowTiles, kWide>;
+  const auto kernel = MediumKernel<kDigits, kRowTiles, kWide, kUniform>;
   const dim3 grid((view.num_tokens + S::kTokens - 1) / S::kTokens,
                   (view.num_tiles + S::kBlockTiles - 1) / S::kBlockTiles);
   simt::allow_dynamic_shared(kernel, kStages * S::kBytes);
@@ -198,39 +233,35 @@ void LaunchTiles(const ProductView& view, const BlockTable& blocks,
                blocks, out);
 }
 
-template <int kDigits, bool kWide>
-void LaunchRowTiles(const ProductView& view, const BlockTable& blocks,
-                    const ProductOutput& out, int num_sms,
+template <int kDigits, int kRowTiles>
+void LaunchTiles(const ProductView& view, const BlockTable& blocks,
+                 const ProductOutput& out, bool wide, simt::Stream stream) {
+  const auto launch = wide ? LaunchKernel<kDigits, kRowTiles, true, false>
+                      : blocks.is_uniform()
+                          ? LaunchKernel<kDigits, kRowTiles, false, true>
+                          : LaunchKernel<kDigits, kRowTiles, false, false>;
+  launch(view, blocks, out, stream);
+}
+
+template <int kDigits>
+void LaunchRowTiles(const QuatrainProduct& op, int num_sms,
                     simt::Stream stream) {
-  using S = Stage<kDigits, 2, kWide>;
-  const int blocks_of_128 = (view.num_tokens + S::kTokens - 1) / S::kTokens *
-                            ((view.num_tiles + 7) / 8);
+  const ProductView view = ViewOf(op);
+  const int blocks_of_128 = (view.num_tokens + kBlockTokens<kDigits> - 1) /
+                            kBlockTokens<kDigits> * ((view.num_tiles + 7) / 8);
   // Smaller tiles where large ones would leave half of the chip idle.
-  if (blocks_of_128 < num_sms)
-    LaunchTiles<kDigits, 1, kWide>(view, blocks, out, stream);
-  else
-    LaunchTiles<kDigits, 2, kWide>(view, blocks, out, stream);
+  const auto launch = blocks_of_128 < num_sms ? LaunchTiles<kDigits, 1>
+                                              : LaunchTiles<kDigits, 2>;
+  launch(view, Int4Blocks(op.linear), OutputOf(op),
+         op.linear.scale_dtype == kQuatrainF32, stream);
 }
 
 }  // namespace
 
 const char* LaunchMediumRows(const QuatrainProduct& op, int num_sms,
                              simt::Stream stream) {
-  const bool wide = op.linear.scale_dtype == kQuatrainF32;
-  const BlockTable blocks = Int4Blocks(op.linear);
-  const ProductView view = ViewOf(op);
-  const ProductOutput out = OutputOf(op);
-  if (op.x.num_digits == 2) {
-    if (wide)
-      LaunchRowTiles<2, true>(view, blocks, out, num_sms, stream);
-    else
-      LaunchRowTiles<2, false>(view, blocks, out, num_sms, stream);
-  } else {
-    if (wide)
-      LaunchRowTiles<1, true>(view, blocks, out, num_sms, stream);
-    else
-      LaunchRowTiles<1, false>(view, blocks, out, num_sms, stream);
-  }
+  (op.x.num_digits == 2 ? LaunchRowTiles<2> : LaunchRowTiles<1>)(op, num_sms,
+                                                                 stream);
   return nullptr;
 }
 

@@ -3,130 +3,205 @@
 #include "kernels/cuda/int4_mma.cuh"
 #include "kernels/cuda/ptx.h"
 
-// A warp's share of the product for few tokens: records of weights straight
-// from memory to registers, and the digits that meet them.
+// A warp's share of the product for few tokens: the records of weights that it
+// streams, and the digits that meet them. kUniform: all blocks are whole, so
+// that nothing is looked up and nothing is half.
 namespace quatrain::cuda {
 
-// One record on its way.
+constexpr int kStreamWarps = 8;  // of a block; each takes every eighth record
+
+// Where a warp's records lie, in the order in which it takes them: its blocks
+// of k of one tile, then of the next.
+template <bool kWide, bool kUniform>
+class RecordStream {
+ public:
+  static constexpr int kRecordBytes = Int4RecordSize(kMaxBlock, kWide);
+
+  __device__ RecordStream(const ProductView& op, const BlockTable& blocks)
+      : op_(op), blocks_(blocks), block_(threadIdx.x / 32), tile_(blockIdx.x) {
+    if (block_ >= blocks.size()) tile_ = op.num_tiles;
+    Enter();
+  }
+
+  // Starts to copy the next record to shared memory; nothing after the last.
+  __device__ __forceinline__ void Fetch(unsigned char* to) {
+    if (tile_ >= op_.num_tiles) return;
+    const int lane = threadIdx.x % 32;
+    const unsigned char* from = from_;
+    int bytes = kRecordBytes;
+    if (!kUniform) {
+      const KBlock block = blocks_[block_];
+      from += block.offset;
+      bytes = Int4RecordSize(block.length, kWide);
+    }
+#pragma unroll
+    for (int i = 0; i < kRecordBytes; i += 32 * kChunkBytes) {
+      const int at = i + lane * kChunkBytes;
+      if (at < bytes) ptx::cp_async16(to + at, from + at);
+    }
+    block_ += kStreamWarps;
+    from_ += kUniform ? kStreamWarps * kRecordBytes : 0;
+    if (block_ < blocks_.size()) return;
+    block_ = threadIdx.x / 32;
+    tile_ += gridDim.x;
+    Enter();
+  }
+
+ private:
+  __device__ void Enter() {
+    from_ = op_.tiles + tile_ * op_.tile_bytes +
+            (kUniform ? block_ * kRecordBytes : 0);
+  }
+
+  const ProductView& op_;
+  const BlockTable& blocks_;
+  int block_, tile_;
+  const unsigned char* from_;  // the record; not uniform: its tile
+};
+
+// One lane's part of a record.
 struct Record {
   uint4 words[kMaxPairs];
   uint4 header;
 };
 
-template <bool kWide>
-__device__ __forceinline__ void LoadRecord(const unsigned char* record,
-                                           int length, Record& to) {
+template <bool kWide, bool kUniform>
+__device__ __forceinline__ Record ReadRecord(const unsigned char* record,
+                                             int length) {
   const int lane = threadIdx.x % 32;
-  const int whole = WholePairs(length);
+  const auto load16 = [&](int at) {
+    return *reinterpret_cast<const uint4*>(record + at);
+  };
+  const auto load8 = [&](int at) -> uint4 {
+    const uint2 words = *reinterpret_cast<const uint2*>(record + at);
+    return {words.x, words.y, 0, 0};
+  };
+  Record to;
 #pragma unroll
-  for (int p = 0; p < kMaxPairs; ++p)
-    if (p < whole)
-      to.words[p] =
-          ptx::load_stream16(record + p * kPairBytes + lane * kChunkBytes);
-  if (whole < NumPairs(length)) {
-    const uint2 half =
-        ptx::load_stream8(record + whole * kPairBytes + lane * 8);
-#pragma unroll
-    for (int p = 0; p < kMaxPairs; ++p)  // a register's number must be known
-      if (p == whole) to.words[p] = {half.x, half.y, 0, 0};
+  for (int p = 0; p < kMaxPairs; ++p) {
+    if (kUniform || p < WholePairs(length))
+      to.words[p] = load16(p * kPairBytes + lane * kChunkBytes);
+    else if (p < NumPairs(length))
+      to.words[p] = load8(p * kPairBytes + lane * 8);
   }
-  const unsigned char* header = record + WeightBytes(length);
-  if (kWide) {
-    to.header = ptx::load_stream16(header + lane / 4 * 16);
-  } else {
-    const uint2 narrow = ptx::load_stream8(header + lane / 4 * 8);
-    to.header = {narrow.x, narrow.y, 0, 0};
-  }
+  const int header = WeightBytes(length) + lane / 4 * (kWide ? 16 : 8);
+  to.header = kWide ? load16(header) : load8(header);
+  return to;
 }
 
-// The tokens of one kernel, in tiles of 8 columns, as a lane sees them.
-template <int kDigits, int kTiles>
-struct LaneTokens {
+// The tokens of one kernel, in tiles of 8 columns, as a lane sees them. The
+// columns past the tokens repeat the last one, and nobody stores them.
+template <int kDigits, int kTiles, bool kFused>
+class LaneTokens {
+ public:
   static constexpr int kEach = kLaneTokens<kDigits>;
-  bool small[kTiles][kEach];
-  uint32_t marked = 0;
+
+  __device__ LaneTokens(const ProductView& op, int num_blocks) : op_(op) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    for (int n = 0; n < kTiles; ++n) {
+      const int column = n * kTokensPerTile<kDigits>;
+      const int read = Clamped(column + (kDigits == 2 ? g / 2 : g));
+      digits_at_[n] = read * op.num_pairs * kDigits * kPairK +
+                      (kDigits == 2 ? g % 2 * kPairK : 0) + t * kChunkBytes;
+      for (int i = 0; i < kEach; ++i) {
+        const int token = Clamped(Token(n, i));
+        blocks_at_[n][i] = token * num_blocks;
+        if (op.states[token] == kQuatrainRowSmall)
+          small_ |= 1u << (n * kEach + i);
+      }
+    }
+    constexpr uint32_t kAll = (1u << (kTiles * kEach)) - 1;
+    all_small_ = __all_sync(0xffffffffu, small_ == kAll) != 0;
+  }
 
   __device__ static int Token(int tile, int i) {
     const int t = threadIdx.x % 4;
     return tile * kTokensPerTile<kDigits> + (kDigits == 2 ? t : 2 * t + i);
   }
 
-  __device__ explicit LaneTokens(const ProductView& op) {
-    for (int n = 0; n < kTiles; ++n)
-      for (int i = 0; i < kEach; ++i) {
-        const int token = Token(n, i);
-        small[n][i] =
-            token >= op.num_tokens || op.states[token] == kQuatrainRowSmall;
-      }
+  // Adds block b of k: its weights times the digits.
+  template <bool kUniform>
+  __device__ __forceinline__ void Add(const Record& record,
+                                      const RowHeader& header, KBlock block,
+                                      int b,
+                                      TileSums<kDigits> (&sums)[kTiles]) {
+    int32_t d[kTiles][4] = {};
+    TokenBlock token_blocks[kTiles][kEach];
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+      Multiply<kUniform>(record, block, n, d[n]);
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) token_blocks[n][i] = Block(n, i, b);
+    }
+    if (all_small_)
+      AddContributions<true>(d, header, token_blocks, sums);
+    else
+      AddContributions<false>(d, header, token_blocks, sums);
   }
 
   // Sets the marks of the tokens that met something too large.
-  __device__ void StoreMarks(const ProductView& op) const {
-    if (marked == 0) return;
+  __device__ void StoreMarks() const {
+    if (marked_ == 0) return;
     for (int n = 0; n < kTiles; ++n)
       for (int i = 0; i < kEach; ++i)
-        if (((marked >> (n * kEach + i)) & 1) != 0)
-          atomicOr(&op.marks[Token(n, i)], 1);
+        if (((marked_ >> (n * kEach + i)) & 1) != 0)
+          atomicOr(&op_.marks[Clamped(Token(n, i))], 1);
   }
-};
 
-// This lane's 16 digits of one pair and tile of columns; 0 past the tokens.
-template <int kDigits, bool kFused>
-__device__ __forceinline__ uint4 LoadDigits(const ProductView& op, int tile,
-                                            int pair) {
-  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-  const int token = tile * kTokensPerTile<kDigits> + (kDigits == 2 ? g / 2 : g);
-  if (token >= op.num_tokens) return {0, 0, 0, 0};
-  const size_t at =
-      (static_cast<size_t>(token) * op.num_pairs + pair) * kDigits * kPairK +
-      (kDigits == 2 ? g % 2 * kPairK : 0) + t * kChunkBytes;
-  const uint4* from = reinterpret_cast<const uint4*>(op.digits + at);
-  return kFused ? *from : __ldg(from);
-}
-
-template <int kDigits, bool kFused>
-__device__ __forceinline__ void LoadTokenBlocks(
-    const ProductView& op, int num_blocks, int b, int tile,
-    TokenBlock (&to)[kLaneTokens<kDigits>]) {
-#pragma unroll
-  for (int i = 0; i < kLaneTokens<kDigits>; ++i) {
-    const int token =
-        LaneTokens<kDigits, 1>::Token(0, i) + tile * kTokensPerTile<kDigits>;
-    to[i] = {0.0f, 0};
-    if (token >= op.num_tokens) continue;
-    const int2* from = reinterpret_cast<const int2*>(
-        op.digit_blocks + static_cast<size_t>(token) * num_blocks + b);
-    const int2 block = kFused ? *from : __ldg(from);
-    to[i] = {__int_as_float(block.x), block.y};
+  __device__ bool small(int tile, int i) const {
+    return ((small_ >> (tile * kEach + i)) & 1) != 0;
   }
-}
 
-template <int kDigits, int kTiles, bool kWide, bool kFused>
-__device__ __forceinline__ void AddRecord(const ProductView& op,
-                                          const Record& record, KBlock block,
-                                          int b, int num_blocks,
-                                          LaneTokens<kDigits, kTiles>& tokens,
-                                          TileSums<kDigits> (&sums)[kTiles]) {
-  const RowHeader header = ReadHeader<kWide>(record.header, op.scale_dtype);
-  const int whole = WholePairs(block.length);
-  const int pairs = NumPairs(block.length);
-#pragma unroll
-  for (int n = 0; n < kTiles; ++n) {
-    int32_t d[4] = {0, 0, 0, 0};
+ private:
+  __device__ int Clamped(int token) const {
+    return min(token, op_.num_tokens - 1);
+  }
+
+  template <bool kUniform>
+  __device__ __forceinline__ void Multiply(const Record& record, KBlock block,
+                                           int tile, int32_t (&d)[4]) const {
+    const int whole = kUniform ? kMaxPairs : WholePairs(block.length);
+    const int pairs = kUniform ? kMaxPairs : NumPairs(block.length);
+    const int8_t* digits =
+        op_.digits + (digits_at_[tile] + block.first_pair * (kDigits * kPairK));
 #pragma unroll
     for (int p = 0; p < kMaxPairs; ++p) {
       if (p >= pairs) continue;
-      const uint4 x = LoadDigits<kDigits, kFused>(op, n, block.first_pair + p);
+      const uint4* from =
+          reinterpret_cast<const uint4*>(digits + p * kDigits * kPairK);
+      const uint4 x = kFused ? *from : __ldg(from);
       if (p < whole)
         MultiplyPair(record.words[p], x, d);
       else
         MultiplyHalfPair(record.words[p], x, d);
     }
-    TokenBlock token_blocks[kLaneTokens<kDigits>];
-    LoadTokenBlocks<kDigits, kFused>(op, num_blocks, b, n, token_blocks);
-    tokens.marked |= sums[n].Add(d, header, token_blocks, tokens.small[n])
-                     << (n * kLaneTokens<kDigits>);
   }
-}
+
+  template <bool kAllSmall>
+  __device__ __forceinline__ void AddContributions(
+      const int32_t (&d)[kTiles][4], const RowHeader& header,
+      const TokenBlock (&blocks)[kTiles][kEach],
+      TileSums<kDigits> (&sums)[kTiles]) {
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n)
+      marked_ |= sums[n].template Add<kAllSmall>(d[n], header, blocks[n],
+                                                 small_ >> (n * kEach))
+                 << (n * kEach);
+  }
+
+  __device__ TokenBlock Block(int tile, int i, int b) const {
+    const int2* from = reinterpret_cast<const int2*>(op_.digit_blocks +
+                                                     (blocks_at_[tile][i] + b));
+    const int2 block = kFused ? *from : __ldg(from);
+    return {__int_as_float(block.x), block.y};
+  }
+
+  const ProductView& op_;
+  int digits_at_[kTiles];         // of pair 0
+  int blocks_at_[kTiles][kEach];  // of block 0
+  bool all_small_;                // of the whole warp
+  uint32_t small_ = 0;            // tokens, as bits
+  uint32_t marked_ = 0;
+};
 
 }  // namespace quatrain::cuda

@@ -257,6 +257,25 @@ SIMT_TEST(BlocksTakeSeveralTiles) {
   CheckAll({8, 640, 300, 64, 128, kQuatrainPartial, 1, kQuatrainF32});
 }
 
+// Tiles of 64 and of 128 outputs: whole blocks of k, others, scales of f32.
+SIMT_TEST(ManyTokensInEveryForm) {
+  for (const int digits : {1, 2})
+    for (const int rows : {40, 600})
+      for (const QuatrainDType scales : {kQuatrainF16, kQuatrainF32})
+        for (const int group : {128, 96})
+          Check({70, 640, rows, group, 128, kQuatrainStore, digits, scales},
+                kQuatrainMediumRows);
+}
+
+// The most digits that a block of threads makes for itself.
+SIMT_TEST(FusedAtItsLimit) {
+  EXPECT_EQ(Cuda().fused_product_fits(4, 84, 42, 2), 1);
+  Check({4, 5376, 37}, kFused);
+  EXPECT_EQ(Cuda().fused_product_fits(4, 86, 43, 2), 0);
+  EXPECT_EQ(Cuda().fused_product_fits(8, 82, 41, 1), 1);
+  Check({8, 5248, 21, 128, 128, kQuatrainStore, 1}, kFused);
+}
+
 SIMT_TEST(GroupsOfEverySize) {
   for (const int group : {16, 32, 48, 64, 96, 128})
     for (const int tokens : {2, 6, 16}) CheckAll({tokens, 480, 37, group});
