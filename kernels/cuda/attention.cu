@@ -43,22 +43,6 @@ const char* LaunchAttendAs(const AttendArguments& args,
 
 namespace {
 
-const char* Check(const QuatrainAttend& op) {
-  if (const char* wrong = CheckAttendShape(op.shape)) return wrong;
-  if (op.kv.dtype != op.shape.kv_dtype || op.kv.head_dim != op.shape.head_dim ||
-      op.kv.num_kv_heads != op.shape.num_kv_heads)
-    return "attend: another cache than the shape's";
-  if (op.kv.block_size < 1) return "attend: block_size";
-  if (op.kv.dtype == kQuatrainInt8 && op.kv.scales == nullptr)
-    return "attend: no scales";
-  if (op.num_freqs < 0 || 2 * op.num_freqs > op.shape.head_dim)
-    return "attend: num_freqs";
-  if (op.out_stride % 4 != 0) return "attend: out_stride";
-  if (op.stores && (op.lists & kQuatrainChunks))
-    return "attend: chunks are stored by store_kv()";
-  return nullptr;
-}
-
 const char* LaunchList(const QuatrainAttend& op, int index,
                        simt::Stream stream) {
   const AttendLaunch launch =
@@ -81,7 +65,7 @@ const char* LaunchList(const QuatrainAttend& op, int index,
 }  // namespace
 
 const char* LaunchAttend(const QuatrainAttend& op, simt::Stream stream) {
-  if (const char* wrong = Check(op)) return wrong;
+  if (const char* wrong = CheckAttend(op)) return wrong;
   return LaunchLists(op,
                      [&](int list) { return LaunchList(op, list, stream); });
 }

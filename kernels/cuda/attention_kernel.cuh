@@ -14,15 +14,6 @@
 // of a lane, 32 * kDims >= head_dim.
 namespace quatrain::cuda {
 
-// A barrier of the warps that share a tile.
-__device__ __forceinline__ void SyncTile(const AttendArguments& args,
-                                         int tile_warp) {
-  if (args.rows.row_warps == 1)
-    __syncwarp();
-  else
-    ptx::named_barrier_sync(1 + tile_warp, args.rows.row_warps * 32);
-}
-
 template <typename Cache, int kRows, int kDims>
 __device__ __forceinline__ void AttendPiece(const AttendArguments& args,
                                             const Piece& piece,

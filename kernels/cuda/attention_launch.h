@@ -8,6 +8,23 @@
 // What the launchers of both forms of attention do alike.
 namespace quatrain::cuda {
 
+// nullptr, or what is wrong with the operands.
+inline const char* CheckAttend(const QuatrainAttend& op) {
+  if (const char* wrong = CheckAttendShape(op.shape)) return wrong;
+  if (op.kv.dtype != op.shape.kv_dtype || op.kv.head_dim != op.shape.head_dim ||
+      op.kv.num_kv_heads != op.shape.num_kv_heads)
+    return "attention: another cache than the shape's";
+  if (op.kv.block_size < 1) return "attention: block_size";
+  if (op.kv.dtype == kQuatrainInt8 && op.kv.scales == nullptr)
+    return "attention: no scales";
+  if (op.num_freqs < 0 || 2 * op.num_freqs > op.shape.head_dim)
+    return "attention: num_freqs";
+  if (op.out_stride % 4 != 0) return "attention: out_stride";
+  if (op.stores && (op.lists & kQuatrainChunks))
+    return "attention: chunks are stored by store_kv()";
+  return nullptr;
+}
+
 // What the kernel for one of the two lists of work is told.
 inline AttendArguments ArgumentsOf(const QuatrainAttend& op, int index,
                                    const AttendLaunch& launch) {

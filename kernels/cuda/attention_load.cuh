@@ -2,9 +2,9 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/attention_page.cuh"
 #include "kernels/cuda/attention_piece.cuh"
 #include "kernels/cuda/kv_cache.cuh"
-#include "kernels/cuda/kv_store.cuh"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/simt.h"
 
@@ -21,9 +21,7 @@ class TileLoader {
                                         const AttendBuffers& buffers)
       : args_(args),
         piece_(piece),
-        table_(args.step.block_tables +
-               static_cast<int64_t>(piece.entry.sequence) *
-                   args.step.block_stride),
+        finder_(args, piece),
         tile_warp_(static_cast<int>(threadIdx.x / 32) / args.rows.row_warps),
         row_warp_(static_cast<int>(threadIdx.x / 32) % args.rows.row_warps),
         keys_(buffers.keys + tile_warp_ * kAttendTile * args.layout.key_stride),
@@ -44,46 +42,35 @@ class TileLoader {
   // for the page of this lane's key; K can be loaded some time later.
   __device__ __forceinline__ void Find(const Round& round) {
     const int tile = round.tile + tile_warp_;
-    has_tile_ = round.IsIn(piece_) && tile < round.end_tile;
-    own_ = has_tile_ && piece_.own >= 0 && piece_.own / kAttendTile == tile
-               ? piece_.own % kAttendTile
-               : -1;
-    const int key = tile * kAttendTile + static_cast<int>(threadIdx.x % 32);
-    has_key_ = has_tile_ && key >= piece_.begin && key < piece_.end &&
-               key != piece_.own;
-    if (!has_key_) return;
-    const int page = key / args_.kv.block_size;
-    offset_ = key - page * args_.kv.block_size;
-    block_ = table_[page];
+    finder_.Find(tile, round.IsIn(piece_) && tile < round.end_tile);
   }
 
   // Issues the copies of K.
   __device__ __forceinline__ void LoadKeys() {
-    row_ = has_key_ ? args_.kv.KeyRow(block_, offset_, piece_.kv_head) : kNoRow;
-    if (has_tile_) {
+    row_ = finder_.Row();
+    if (finder_.has_tile()) {
       Load(keys_, args_.layout.key_stride, 0, key_scale_);
-      if (own_ >= 0)
-        StoreOwn(args_.num_q_heads + piece_.kv_head, true, 0,
-                 keys_ + own_ * args_.layout.key_stride, key_scale_);
+      if (finder_.own() >= 0)
+        Store(false, keys_ + finder_.own() * args_.layout.key_stride,
+              key_scale_);
     }
     ptx::cp_async_commit();
   }
 
   // And of V, after LoadKeys().
   __device__ __forceinline__ void LoadValues() {
-    if (has_tile_) {
+    if (finder_.has_tile()) {
       Load(values_, args_.layout.row_bytes, args_.kv.value_rows(),
            value_scale_);
-      if (own_ >= 0)
-        StoreOwn(args_.num_q_heads + args_.kv.num_kv_heads + piece_.kv_head,
-                 false, args_.kv.value_rows(),
-                 values_ + own_ * args_.layout.row_bytes, value_scale_);
+      if (finder_.own() >= 0)
+        Store(true, values_ + finder_.own() * args_.layout.row_bytes,
+              value_scale_);
     }
     ptx::cp_async_commit();
   }
 
  private:
-  static constexpr int64_t kNoRow = -1;
+  static constexpr int64_t kNoRow = KeyFinder::kNoRow;
   // As many lanes copy a key as its longest row has chunks.
   static constexpr int kMaxChunks = 32 * kDims * Cache::kBytes / 16;
   static constexpr int kLanes = kMaxChunks < 32 ? kMaxChunks : 32;
@@ -101,7 +88,7 @@ class TileLoader {
          first += args_.rows.row_warps * kKeys) {
       const int key = first + lane / kLanes;
       const int64_t from = __shfl_sync(~0u, mine, key);
-      if (key == own_) continue;  // StoreOwn() writes it
+      if (key == finder_.own()) continue;  // Store() writes it
       const unsigned char* source = args_.kv.data + (from < 0 ? 0 : from);
       for (int at = lane % kLanes * 16; at < row_bytes; at += kLanes * 16)
         ptx::cp_async16(to + key * stride + at, source + (from < 0 ? 0 : at),
@@ -109,37 +96,26 @@ class TileLoader {
     }
   }
 
-  // The key that this launch stores, from qkv. Every warp of the tile learns
-  // its scale, one writes it.
-  __device__ __forceinline__ void StoreOwn(int head, bool rotates,
-                                           int64_t more_rows, unsigned char* to,
-                                           float& scale) {
-    const int token = piece_.entry.first_token;
-    const int64_t slot = args_.step.slot_mapping[token];
-    const bool writes = piece_.writes && row_warp_ == 0 && slot >= 0;
-    const int64_t row =
-        writes ? args_.kv.KeyRowOfSlot(slot, piece_.kv_head) + more_rows
-               : kNoRow;
+  // The key that this launch stores. Every warp of the tile learns its scale,
+  // one writes it.
+  __device__ __forceinline__ void Store(bool is_value, unsigned char* to,
+                                        float& scale) {
+    const bool writes = row_warp_ == 0;
     const float own_scale =
-        StoreHead<Cache>(args_.Head(token, head, rotates), args_.head_dim,
-                         args_.kv, row, row_warp_ == 0 ? to : nullptr);
-    if (static_cast<int>(threadIdx.x % 32) == own_) scale = own_scale;
+        StoreOwn<Cache>(args_, piece_, is_value, writes && piece_.writes,
+                        writes ? to : nullptr);
+    if (static_cast<int>(threadIdx.x % 32) == finder_.own()) scale = own_scale;
   }
 
   const AttendArguments& args_;
   const Piece& piece_;
-  const int32_t* const table_;
+  KeyFinder finder_;
   const int tile_warp_;
   const int row_warp_;
   unsigned char* const keys_;
   unsigned char* const values_;
-  bool has_tile_ = false;
   // Of this lane's key.
-  bool has_key_ = false;
-  int32_t block_ = 0;
-  int offset_ = 0;
   int64_t row_ = kNoRow;
-  int own_ = -1;  // which key of the tile StoreOwn() writes
   float key_scale_ = 1.0f;
   float value_scale_ = 1.0f;
 };

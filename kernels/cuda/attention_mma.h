@@ -7,7 +7,7 @@
 namespace quatrain::cuda {
 
 // The operands, work and scratch of LaunchAttend(). nullptr, or what is wrong
-// with them; caches of f16 and bf16 and head_dim 64, 80, 96, 128, 256 only.
+// with them; head_dim 64, 80, 96, 128, 256 only, and no caches of f32.
 const char* LaunchAttendMma(const QuatrainAttend& op, simt::Stream stream);
 
 }  // namespace quatrain::cuda

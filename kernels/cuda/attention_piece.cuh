@@ -5,6 +5,7 @@
 #include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/kv_cache.cuh"
 #include "kernels/cuda/kv_store.cuh"
+#include "kernels/cuda/ptx.h"
 #include "kernels/cuda/simt.h"
 
 // What a block of exact attention is told, and the piece of work it is at.
@@ -84,6 +85,15 @@ __device__ __forceinline__ AttendBuffers Carve(unsigned char* memory,
           Carve<float>(memory, layout.total),
           Carve<int2>(memory, layout.ranges),
           Carve<int>(memory, layout.flag)};
+}
+
+// A barrier of the warps that share a tile.
+__device__ __forceinline__ void SyncTile(const AttendArguments& args,
+                                         int tile_warp) {
+  if (args.rows.row_warps == 1)
+    __syncwarp();
+  else
+    ptx::named_barrier_sync(1 + tile_warp, args.rows.row_warps * 32);
 }
 
 // Some query heads of one KV head and some tokens of one sequence; row = token

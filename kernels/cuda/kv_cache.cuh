@@ -40,7 +40,16 @@ inline CacheView ViewOf(const QuatrainKvCache& kv, int element_bytes) {
 }
 
 // Each type has: kBytes of an element; kScaled; Widen(word, scale, out), the
-// 4 / kBytes elements of a word; Narrow(in, scale), their inverse.
+// 4 / kBytes elements of a word; Narrow(in, scale), their inverse. Those of one
+// byte have ToHalves(word, even, odd): bytes 0 and 2, and 1 and 3, as pairs of
+// f16, without their scale; exact.
+
+__device__ __forceinline__ __half2 HalvesOf(uint32_t bits) {
+  return *reinterpret_cast<const __half2*>(&bits);
+}
+__device__ __forceinline__ uint32_t BitsOf(__half2 halves) {
+  return *reinterpret_cast<const uint32_t*>(&halves);
+}
 
 struct CacheF32 {
   static constexpr int kBytes = 4;
@@ -94,6 +103,16 @@ struct CacheInt8 {
       out[i] = __fmul_rn(__fsub_rn(__uint_as_float(bits), 8388736.0f), scale);
     }
   }
+  // Under the exponent of 2^10 it is 1024 + byte.
+  __device__ static __forceinline__ uint32_t HalfPair(uint32_t bytes) {
+    return BitsOf(__hsub2(HalvesOf((bytes & 0x00ff00ffu) ^ 0x64806480u),
+                          HalvesOf(0x64806480u)));  // 1024 + 128
+  }
+  __device__ static __forceinline__ void ToHalves(uint32_t word, uint32_t& even,
+                                                  uint32_t& odd) {
+    even = HalfPair(word);
+    odd = HalfPair(word >> 8);
+  }
   __device__ static uint32_t Narrow(const float* in, float scale) {
     // A scale that is NaN says no here, too.
     if (!(scale >= 1.17549435e-38f)) return 0;
@@ -119,6 +138,20 @@ struct CacheFp8 {
       const float value = __fmul_rn(__uint_as_float(bits), 1.3292280e36f);
       out[i] = (byte & 0x7fu) == 0x7fu ? NotANumber() : value;
     }
+  }
+  // The fields of e4m3 in those of f16, 8 exponents too low. A NaN gets the
+  // largest exponent.
+  __device__ static __forceinline__ uint32_t HalfPair(uint32_t sign,
+                                                      uint32_t fields) {
+    const uint32_t magnitude = fields & 0x3f803f80u;
+    const uint32_t nan = (magnitude + 0x00800080u) & 0x40004000u;
+    return BitsOf(__hmul2(HalvesOf((sign & 0x80008000u) | magnitude | nan),
+                          HalvesOf(0x5c005c00u)));  // 256
+  }
+  __device__ static __forceinline__ void ToHalves(uint32_t word, uint32_t& even,
+                                                  uint32_t& odd) {
+    even = HalfPair(word << 8, word << 7);
+    odd = HalfPair(word, word >> 1);
   }
   __device__ static uint32_t NarrowOne(float value) {
     const uint32_t bits = __float_as_uint(value);

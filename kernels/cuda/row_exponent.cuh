@@ -14,4 +14,9 @@ __device__ __forceinline__ int RowExponent(uint32_t max_bits) {
   return max_bits == 0 ? 127 : max(exponent, 1);
 }
 
+// 2^(biased - 127), biased in 1 .. 254; 0 gives 0.
+__device__ __forceinline__ float PowerOfTwo(int biased) {
+  return __uint_as_float(static_cast<uint32_t>(biased) << 23);
+}
+
 }  // namespace quatrain::cuda

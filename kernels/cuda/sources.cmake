@@ -8,6 +8,10 @@ set(QUATRAIN_KERNEL_SOURCES
   kernels/cuda/attention_fp8.cu
   kernels/cuda/attention_int8.cu
   kernels/cuda/attention_mma.cu
+  kernels/cuda/attention_mma_bf16.cu
+  kernels/cuda/attention_mma_f16.cu
+  kernels/cuda/attention_mma_fp8.cu
+  kernels/cuda/attention_mma_int8.cu
   kernels/cuda/attention_plan.cc
   kernels/cuda/attention_work.cu
   kernels/cuda/dense.cu

@@ -356,8 +356,9 @@ struct QuatrainCudaV1 {
   int (*attend_work)(const struct QuatrainAttendWork* op,
                      QuatrainStream stream);
   int (*attend)(const struct QuatrainAttend* op, QuatrainStream stream);
-  // attend() of the default mode, on tensor cores: other bits. Caches of f16
-  // and bf16, head_dim 64, 80, 96, 128, 256; else kQuatrainBadArgument.
+  // attend() of the default mode, on tensor cores: other bits. Caches of f16,
+  // bf16, int8 and fp8, head_dim 64, 80, 96, 128, 256; else
+  // kQuatrainBadArgument.
   int (*attend_mma)(const struct QuatrainAttend* op, QuatrainStream stream);
 
   // Sampling (table_sampling.h).
