@@ -48,6 +48,7 @@ set(QUATRAIN_KERNEL_ORACLE
 # tests/kernels/cuda/NAME_test.cc
 set(QUATRAIN_KERNEL_TESTS
   attention
+  attention_layers
   attention_mma
   conformance
   dequant

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/k_blocks.h"
+#include "tests/kernels/cuda/rank_heads.h"
 
 namespace quatrain {
 namespace {
@@ -267,6 +268,24 @@ TEST_P(ShardPlanTest, UnequalSharesCoverEveryTensorOnce) {
       ASSERT_TRUE(CheckLayout(layout, config.num_layers).ok());
       CheckPlan(config, layout);
       CheckHeads(config, layout);
+    }
+  }
+}
+
+// Their header restates the cut, for builds without this library.
+TEST_P(ShardPlanTest, KernelTestsCutHeadsAlike) {
+  const ModelConfig config = Config(GetParam());
+  for (const std::vector<int>& shares : std::vector<std::vector<int>>{
+           {1}, {1, 1, 1}, {1, 1, 1, 1, 1, 1, 1}, {5, 2, 1}, {40, 0, 1, 3}}) {
+    const Layout layout{
+        {{{0, config.num_layers}, {shares.begin(), shares.end()}}}};
+    const std::vector<std::vector<QuatrainHeadUse>> ranks =
+        RankHeads(config.num_q_heads, config.num_kv_heads, shares);
+    for (const RankShard& shard : PlanShards(config, layout)) {
+      std::vector<AttentionGroup> groups;
+      for (const QuatrainHeadUse& use : ranks[shard.tp_rank])
+        groups.push_back({use.kv_head, use.first_q_head, use.count});
+      EXPECT_EQ(groups, shard.attention) << "rank " << shard.rank;
     }
   }
 }

@@ -158,8 +158,7 @@ class AttentionRun {
 double MostReads(const AttentionShape& shape) {
   if (shape.decode()) return 1.0;
   const cuda::AttendRows rows =
-      shape.mma ? cuda::PlanAttendMma(shape.Limits(), cuda::kChunks, 1).rows
-                : cuda::PlanAttend(shape.Limits(), cuda::kChunks, 1).rows;
+      cuda::PlanAttendRows(shape.Limits(), cuda::kChunks);
   return (shape.of.new_tokens + rows.tokens - 1) / rows.tokens;
 }
 
