@@ -111,7 +111,7 @@ CounterLine CountProduct(int tokens, int rows, int cols, int group,
       run.Weights(), limits, [&] { run.Multiply(kernel); });
 }
 
-// Conflicts: 8 per block of threads, block of k and token where digits are
+// Conflicts: 2 per block of threads, block of k and token where digits are
 // written, before the main loop; in it, with several tokens, their a and sum
 // lie a multiple of 128 bytes apart.
 CounterLine CountFused(int tokens, int rows, int cols, uint64_t conflicts) {
