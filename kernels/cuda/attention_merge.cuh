@@ -102,7 +102,8 @@ __device__ inline void MergeSegment(const AttendArguments& args,
     if (!w.takes_later()) continue;
     const float4 state =
         HasKeys(m) ? total.Quad(i) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    total.Quad(i) = Merged(w, state, segment.Quad(i));
+    const float4 later = segment.Quad(i);
+    total.Quad(i) = Merged(w, state, later);
   }
   __syncthreads();  // all have read m before it changes
   for (int row = threadIdx.x; row < piece.num_rows; row += blockDim.x) {
@@ -140,7 +141,8 @@ __device__ inline void StoreTotal(const AttendArguments& args,
   const int quads = args.head_dim / 4;
   for (int i = threadIdx.x; i < piece.num_rows * quads; i += blockDim.x) {
     const int row = i / quads;
-    StoreOutput(args, piece, row, i % quads * 4, total.Quad(i), total.l[row]);
+    const float4 o = total.Quad(i);
+    StoreOutput(args, piece, row, i % quads * 4, o, total.l[row]);
   }
 }
 

@@ -23,8 +23,11 @@ __device__ __forceinline__ void Scores(const float* q, int head_dim,
   for (int r = 0; r < kRows; ++r) s[r] = 0.0f;
 #pragma unroll(kPerChunk <Cache> > 8 ? 1 : 2)
   for (int d = 0; d < head_dim; d += kPerChunk<Cache>, key += 16) {
+    // A copy, so that it is one load of 16 bytes: four of 4 would each meet
+    // every bank four times.
+    const uint4 chunk = *reinterpret_cast<const uint4*>(key);
     float k[kPerChunk<Cache>];
-    WidenChunk<Cache>(*reinterpret_cast<const uint4*>(key), key_scale, k);
+    WidenChunk<Cache>(chunk, key_scale, k);
 #pragma unroll
     for (int e = 0; e < kPerChunk<Cache>; e += 4) {
 #pragma unroll
