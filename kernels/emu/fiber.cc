@@ -84,12 +84,17 @@ void Fiber::Entered() {
 }
 
 void Fiber::AdoptCurrentStack() {
-  pthread_attr_t attributes;
-  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
-  void* bottom = nullptr;
-  pthread_attr_getstack(&attributes, &bottom, &bytes_);
-  pthread_attr_destroy(&attributes);
+  // Asked for once a thread: it reads /proc.
+  thread_local void* bottom = nullptr;
+  thread_local size_t bytes = 0;
+  if (bottom == nullptr) {
+    pthread_attr_t attributes;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+    pthread_attr_getstack(&attributes, &bottom, &bytes);
+    pthread_attr_destroy(&attributes);
+  }
   stack_ = static_cast<const std::byte*>(bottom);
+  bytes_ = bytes;
 }
 
 }  // namespace simt::emu

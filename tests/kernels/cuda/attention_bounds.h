@@ -195,8 +195,8 @@ inline void ExpectWithinBounds(AttendCase c, const std::string& what,
   c.sizes = sizes;
   AttendStep step(c);
   const std::vector<float> outputs = step.Device(twice);
-  EXPECT_TEXT(step.CacheDifference().empty(),
-              what + ": " + step.CacheDifference());
+  const std::string difference = step.CacheDifference();
+  EXPECT_TEXT(difference.empty(), what + ": " + difference);
   AttendBounds(step, outputs).Check(what);
 }
 

@@ -146,8 +146,8 @@ inline void ExpectAttendsLikeReference(const AttendCase& c,
   AttendStep step(c);
   const std::vector<float> want = step.Reference();
   const std::vector<float> got = step.Device(twice);
-  EXPECT_TEXT(step.CacheDifference().empty(),
-              what + ": " + step.CacheDifference());
+  const std::string difference = step.CacheDifference();
+  EXPECT_TEXT(difference.empty(), what + ": " + difference);
   EXPECT_EQ(got.size(), want.size());
   for (size_t i = 0; i < want.size(); ++i) {
     const uint32_t bits =

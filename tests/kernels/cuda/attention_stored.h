@@ -26,13 +26,14 @@ inline uint8_t F32ToE4m3(float value) {
   const int sign = std::signbit(value) ? 0x80 : 0;
   if (std::isnan(value)) return sign | 0x7f;
   const double magnitude = std::fabs(value);
-  int best = 0;
-  for (int code = 1; code <= 0x7e; ++code) {
-    const double before = std::fabs(E4m3ToF32(best) - magnitude);
-    const double after = std::fabs(E4m3ToF32(code) - magnitude);
-    if (after < before || (after == before && code % 2 == 0)) best = code;
-  }
-  return sign | best;
+  // Codes ascend with their values: the last that is not above, and the next.
+  int code = 0;
+  for (int bit = 0x40; bit > 0; bit /= 2)
+    if (code + bit <= 0x7e && E4m3ToF32(code + bit) <= magnitude) code += bit;
+  if (code == 0x7e) return sign | code;
+  const double down = magnitude - E4m3ToF32(code);
+  const double up = E4m3ToF32(code + 1) - magnitude;
+  return sign | (up < down || (up == down && code % 2 == 1) ? code + 1 : code);
 }
 
 struct StoredHead {
