@@ -34,8 +34,8 @@ TESTS = {
     "widen.cuh": "rows", "dequantize.cu": "dequant", "half_rows.cu": "dequant",
     "dequant_product.cu": "dequant",
 }
-PREFIX_TESTS = {"attention": "attention", "kv_": "attention", "sample_": "sampling",
-                "gumbel": "sampling"}
+PREFIX_TESTS = {"attention_mma": "attention_mma", "attention": "attention",
+                "kv_": "attention", "sample_": "sampling", "gumbel": "sampling"}
 
 # Kind, pattern, replacement. Each match of a pattern on a line of code is a bug.
 OPERATORS = [
