@@ -4,9 +4,10 @@
 //
 // in the order of docs/numerics.md, 5: tiles of 32 keys, segments of 512, both
 // at fixed positions, merged ascending. Its parts: attention_plan.h (who does
-// what), attention_work.cu (pieces of work), attention_load.cuh (pages to
-// shared memory), attention_tile.cuh (one warp, one tile), attention_merge.cuh,
-// attention_kernel.cuh (the loop); one file per type of cache.
+// what), attention_work.cu (pieces of work), attention_page.cuh and
+// attention_load.cuh (pages to shared memory), attention_tile.cuh (one warp,
+// one tile), attention_merge.cuh, attention_kernel.cuh (the loop); one file per
+// type of cache.
 //
 // Shapes    see table_attention.h. A piece is up to `rows` (token, query head)
 //           pairs that share a KV head, over a run of segments. K and V are
@@ -65,7 +66,7 @@ const char* LaunchList(const QuatrainAttend& op, int index,
 }  // namespace
 
 const char* LaunchAttend(const QuatrainAttend& op, simt::Stream stream) {
-  if (const char* wrong = CheckAttend(op)) return wrong;
+  if (const char* wrong = CheckAttend(op, 0)) return wrong;
   return LaunchLists(op,
                      [&](int list) { return LaunchList(op, list, stream); });
 }

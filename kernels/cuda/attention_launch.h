@@ -8,9 +8,12 @@
 // What the launchers of both forms of attention do alike.
 namespace quatrain::cuda {
 
-// nullptr, or what is wrong with the operands.
-inline const char* CheckAttend(const QuatrainAttend& op) {
+// nullptr, or what is wrong with the operands of the entry that `uses_mma`
+// names.
+inline const char* CheckAttend(const QuatrainAttend& op, int uses_mma) {
   if (const char* wrong = CheckAttendShape(op.shape)) return wrong;
+  if (op.shape.uses_mma != uses_mma)
+    return "attention: a shape for the other entry";
   if (op.kv.dtype != op.shape.kv_dtype || op.kv.head_dim != op.shape.head_dim ||
       op.kv.num_kv_heads != op.shape.num_kv_heads)
     return "attention: another cache than the shape's";

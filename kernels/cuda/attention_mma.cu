@@ -39,11 +39,8 @@
 
 #include "kernels/cuda/attention_mma.h"
 
-#include <algorithm>
-
 #include "kernels/cuda/attention_launch.h"
 #include "kernels/cuda/attention_mma_plan.h"
-#include "kernels/cuda/attention_mma_type.cuh"
 #include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/simt.h"
 
@@ -55,49 +52,6 @@ const char* LaunchAttendMmaAs(const AttendArguments& args,
                               const AttendLaunch& launch, simt::Stream stream);
 
 namespace {
-
-uint32_t Rounded(size_t bytes) {
-  return static_cast<uint32_t>((bytes + 15) / 16 * 16);
-}
-
-AttendShared Layout(const QuatrainAttendShape& shape, const AttendRows& rows,
-                    int tile_warps) {
-  const int head_dim = shape.head_dim;
-  const int row_bytes = head_dim * CacheElementBytes(shape.kv_dtype);
-  AttendShared layout{};
-  const size_t total = rows.total;
-  const size_t padded = size_t{kMmaRows} * rows.row_warps;
-  uint32_t end = 0;
-  const auto place = [&end](size_t bytes) {
-    const AttendShared::Buffer buffer{end, Rounded(bytes)};
-    end += buffer.bytes;
-    return buffer;
-  };
-  layout.total = place(total * (head_dim + 2) * sizeof(float));
-  if (tile_warps > 1) {
-    layout.partials = place(tile_warps * total * head_dim * sizeof(float));
-    layout.sums = place(tile_warps * total * 2 * sizeof(float));
-    layout.weights = place(tile_warps * total * 2 * sizeof(float));
-  }
-  const uint32_t tiles = static_cast<uint32_t>(
-      tile_warps * kMmaStages *
-      MmaTileBytes(row_bytes, shape.kv_dtype == kQuatrainInt8));
-  layout.keys = {0, std::max(tiles, end)};
-  end = layout.keys.bytes;
-  const auto add = [&](size_t bytes) {
-    end += static_cast<uint32_t>(simt::kRedzone);
-    return place(bytes);
-  };
-  layout.values = add(2 * (row_bytes + sizeof(float)));
-  layout.queries = add(padded * head_dim * 2);
-  layout.scores = add(padded * sizeof(float));
-  layout.ranges = add(padded * 2 * sizeof(int32_t));
-  layout.flag = add(sizeof(int32_t));
-  layout.bytes = end + static_cast<uint32_t>(simt::kRedzone);
-  layout.key_stride = MmaStride(row_bytes);
-  layout.row_bytes = row_bytes;
-  return layout;
-}
 
 const char* LaunchList(const QuatrainAttend& op, int index,
                        simt::Stream stream) {
@@ -111,44 +65,15 @@ const char* LaunchList(const QuatrainAttend& op, int index,
       return LaunchAttendMmaAs<CacheBF16>(args, launch, stream);
     case kQuatrainInt8:
       return LaunchAttendMmaAs<CacheInt8>(args, launch, stream);
-    case kQuatrainFp8:
-      return LaunchAttendMmaAs<CacheFp8>(args, launch, stream);
     default:
-      return "attend_mma: no caches of f32";
+      return LaunchAttendMmaAs<CacheFp8>(args, launch, stream);
   }
 }
 
 }  // namespace
 
-AttendLaunch PlanAttendMma(const QuatrainAttendShape& shape, int list,
-                           int num_sequences) {
-  AttendLaunch launch{};
-  launch.rows = PlanAttendRows(shape, list);
-  launch.rows.rows = kMmaRows;
-  launch.rows.row_warps = (launch.rows.total + kMmaRows - 1) / kMmaRows;
-  // With work for all, blocks on an SM hide each other's ends; with little, a
-  // piece must end soon.
-  const int64_t pieces = int64_t{num_sequences} * shape.num_uses;
-  const int blocks = list == kChunks || pieces >= 2 * shape.num_sms ? 2 : 1;
-  const int sm_bytes = SmBytes(shape.compute_capability);
-  const auto fits = [&](int tile_warps) {
-    launch.shared = Layout(shape, launch.rows, tile_warps);
-    const int limit = sm_bytes / (tile_warps > 1 ? blocks : 1);
-    return static_cast<int>(launch.shared.bytes) + kBlockOverhead <= limit;
-  };
-  int tile_warps = std::max(kMmaWarps / launch.rows.row_warps, 1);
-  while (!fits(tile_warps) && tile_warps > 1) --tile_warps;
-  launch.tile_warps = tile_warps;
-  const int resident =
-      sm_bytes / (static_cast<int>(launch.shared.bytes) + kBlockOverhead);
-  // By registers: launch bounds of AttendMmaKernel.
-  const int most = shape.head_dim > 128 ? 2 : 3;
-  launch.num_blocks = shape.num_sms * std::max(std::min(resident, most), 1);
-  return launch;
-}
-
 const char* LaunchAttendMma(const QuatrainAttend& op, simt::Stream stream) {
-  if (const char* wrong = CheckAttend(op)) return wrong;
+  if (const char* wrong = CheckAttend(op, 1)) return wrong;
   return LaunchLists(op,
                      [&](int list) { return LaunchList(op, list, stream); });
 }

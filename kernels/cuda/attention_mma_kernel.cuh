@@ -157,10 +157,8 @@ const char* LaunchAttendMmaAs(const AttendArguments& args,
         return LaunchMmaKernel<Cache, 96>(args, launch, stream);    \
       case 128:                                                     \
         return LaunchMmaKernel<Cache, 128>(args, launch, stream);   \
-      case 256:                                                     \
-        return LaunchMmaKernel<Cache, 256>(args, launch, stream);   \
       default:                                                      \
-        return "attend_mma: head_dim";                              \
+        return LaunchMmaKernel<Cache, 256>(args, launch, stream);   \
     }                                                               \
   }
 

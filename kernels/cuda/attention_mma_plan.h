@@ -2,9 +2,11 @@
 
 #include "kernels/cuda/attention_plan.h"
 
-// The shared memory of attention_mma.cu.
+// attention_plan.h for attention on tensor cores (attention_mma.cu): pure
+// functions. Work and scratch are those of PlanAttendScratch().
 namespace quatrain::cuda {
 
+constexpr int kMmaRows = 16;  // of a warp
 constexpr int kMmaWarps = 4;  // of a block, at most
 constexpr int kMmaStages = 2;
 
@@ -17,5 +19,16 @@ constexpr int MmaTileBytes(int row_bytes, bool is_scaled) {
          (MmaStride(row_bytes) +
           (is_scaled ? static_cast<int>(sizeof(float)) : 0));
 }
+
+// Whether there is a kernel for the type and width of its heads.
+bool IsForMma(const QuatrainAttendShape& shape);
+
+// Heads of one token, or up to 64 rows of a chunk, in groups of 16, one per row
+// warp.
+AttendRows PlanMmaRows(const QuatrainAttendShape& shape, int list);
+
+// `tile_warps` of the row warps have tiles of their own.
+AttendLaunch PlanAttendMma(const QuatrainAttendShape& shape, int list,
+                           int num_sequences);
 
 }  // namespace quatrain::cuda

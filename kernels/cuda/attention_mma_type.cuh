@@ -12,7 +12,6 @@
 // values: they are widened in registers, on the way from shared memory.
 namespace quatrain::cuda {
 
-constexpr int kMmaRows = 16;
 constexpr int kKeyTiles = kAttendTile / 8;     // B fragments of K side by side
 constexpr int kValueTiles = kAttendTile / 16;  // of V, one after another
 

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/attention_mma_plan.h"
+
 namespace quatrain::cuda {
 namespace {
-
-// Between buffers, for simt::kRedzone; 0.6 KiB in all.
-constexpr uint32_t kGap = 64;
 
 int CeilDiv(int a, int b) { return (a + b - 1) / b; }
 
@@ -15,7 +14,7 @@ class SharedBuilder {
   AttendShared::Buffer Add(size_t bytes) {
     const uint32_t rounded = (static_cast<uint32_t>(bytes) + 15) / 16 * 16;
     const AttendShared::Buffer buffer{bytes_, rounded};
-    bytes_ += rounded + kGap;
+    bytes_ += rounded + kSharedGap;
     return buffer;
   }
   uint32_t bytes() const { return bytes_; }
@@ -100,12 +99,16 @@ const char* CheckAttendShape(const QuatrainAttendShape& shape) {
     return "attention: head_dim";
   if (shape.num_uses < 0 || shape.max_count < 0 || shape.window < 0)
     return "attention: heads or window";
+  if (shape.uses_mma != 0 && shape.uses_mma != 1) return "attention: uses_mma";
+  if (shape.uses_mma && !IsForMma(shape))
+    return "attention: not on tensor cores";
   if (shape.max_tokens < 0 || shape.max_sequences < 0 || shape.num_sms < 1)
     return "attention: limits";
   return nullptr;
 }
 
 AttendRows PlanAttendRows(const QuatrainAttendShape& shape, int list) {
+  if (shape.uses_mma) return PlanMmaRows(shape, list);
   const int count = std::max(shape.max_count, 1);
   AttendRows rows{};
   rows.rows = list == kChunks || count > 4 ? 8 : count > 1 ? 4 : 1;

@@ -6,8 +6,9 @@
 #include "kernels/cuda/table.h"
 #include "kernels/cuda/table_attention.h"
 
-// How exact attention is divided over blocks, warps and shared memory: pure
-// functions, without CUDA. None of it changes a bit of the result.
+// How attention is divided over blocks, warps and shared memory: pure
+// functions, without CUDA. None of it changes a bit of what exact attention
+// gives.
 namespace quatrain::cuda {
 
 constexpr int kAttendTile = 32;      // keys; docs/numerics.md, 5
@@ -18,6 +19,9 @@ constexpr int kAttendMaxWarps = 8;
 // Bytes of shared memory of an SM, and what each block costs besides its own.
 int SmBytes(int compute_capability);
 constexpr int kBlockOverhead = 1024;
+// Bytes between two buffers of shared memory, for simt::kRedzone; 0.6 KiB in
+// all.
+constexpr uint32_t kSharedGap = 64;
 
 // Singles and chunks are two lists of work with a shape of their own each.
 enum AttendListIndex { kSingles = 0, kChunks = 1, kNumAttendLists = 2 };
@@ -35,13 +39,12 @@ struct WorkEntry {
   int32_t slot;  // where its state goes, if num_splits > 1
 };
 
-// A piece has `rows * row_warps` rows, a row being a query head of a token.
-// Warp w computes tile w / row_warps of those in hand, for row group w %
-// row_warps.
+// A piece has up to `total` rows, a row being a query head of a token. Warp w
+// computes tile w / row_warps of those in hand, for row group w % row_warps.
 struct AttendRows {
-  int rows;  // of a warp: 1, 4 or 8
+  int rows;  // of a warp: 1, 4 or 8; 16 on tensor cores
   int row_warps;
-  int total;       // rows * row_warps
+  int total;       // at most rows * row_warps
   int heads;       // query heads of one KV head in a piece, at most
   int head_parts;  // pieces that the heads of one KV head need
   int tokens;      // in a piece, at most
@@ -97,6 +100,8 @@ const char* CheckAttendShape(const QuatrainAttendShape& shape);
 
 int CacheElementBytes(int dtype);  // 0: not a type of the cache
 
+// Of the entry that the shape names; PlanAttend() is for attend(),
+// PlanAttendMma() in attention_mma_plan.h for attend_mma().
 AttendRows PlanAttendRows(const QuatrainAttendShape& shape, int list);
 AttendLaunch PlanAttend(const QuatrainAttendShape& shape, int list,
                         int num_sequences);
@@ -105,12 +110,5 @@ AttendScratch PlanAttendScratch(const QuatrainAttendShape& shape);
 // Pieces of work that a step should have, so that no block waits long for
 // another's last.
 int WantedPieces(const QuatrainAttendShape& shape);
-
-// The same for attention on tensor cores (attention_mma.cu), with the work and
-// scratch of PlanAttendScratch(). For each of the two lists: `rows` are those
-// of PlanAttendRows() in groups of 16, one per row warp; `tile_warps` of those
-// have tiles of their own.
-AttendLaunch PlanAttendMma(const QuatrainAttendShape& shape, int list,
-                           int num_sequences);
 
 }  // namespace quatrain::cuda

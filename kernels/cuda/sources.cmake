@@ -12,6 +12,7 @@ set(QUATRAIN_KERNEL_SOURCES
   kernels/cuda/attention_mma_f16.cu
   kernels/cuda/attention_mma_fp8.cu
   kernels/cuda/attention_mma_int8.cu
+  kernels/cuda/attention_mma_plan.cc
   kernels/cuda/attention_plan.cc
   kernels/cuda/attention_work.cu
   kernels/cuda/dense.cu

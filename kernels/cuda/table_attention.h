@@ -72,7 +72,7 @@ struct QuatrainStoreKv {
   struct QuatrainKvCache kv;
 };
 
-// What decides how attention is divided; never its bits.
+// What decides how attention is divided; never the bits of attend().
 struct QuatrainAttendShape {
   int num_q_heads;
   int num_kv_heads;
@@ -85,6 +85,7 @@ struct QuatrainAttendShape {
   int max_sequences;
   int compute_capability;  // 80, 86, 89, 90: how much shared memory there is
   int num_sms;
+  int uses_mma;  // which entry the work is for: 0 attend(), 1 attend_mma()
 };
 
 // Divides a step into work that blocks take in turn. `work` is memory of

@@ -1,6 +1,6 @@
 #include <cstring>
 
-#include "kernels/cuda/attention_plan.h"
+#include "kernels/cuda/attention_mma_plan.h"
 #include "tests/kernels/cuda/attention_bounds.h"
 #include "tests/kernels/cuda/attention_case.h"
 #include "tests/kernels/simt/runner.h"
@@ -169,14 +169,17 @@ SIMT_TEST(MmaValuesThatAreNotFinite) {
 
 // What a row does not see must not be multiplied by zero.
 SIMT_TEST(MmaNotFiniteAndOutsideOfTheWindow) {
-  for (const int window : {1, 17, 32})
-    for (const int count : {1, 4})
-      ExpectWithinBounds({.heads = Groups(2, count),
-                          .dim = 64,
-                          .window = window,
-                          .sequences = {{32, 1}, {30, 70}, {91, 9}},
-                          .is_hard = true},
-                         Of("window", window) + Of(" count", count));
+  for (const QuatrainDType dtype : kTypes)
+    for (const int window : {1, 17, 32})
+      for (const int count : {1, 4})
+        ExpectWithinBounds(
+            {.heads = Groups(2, count),
+             .dim = 64,
+             .dtype = dtype,
+             .window = window,
+             .sequences = {{32, 1}, {30, 70}, {91, 9}},
+             .is_hard = true},
+            Of("type", dtype) + Of(" window", window) + Of(" count", count));
 }
 
 SIMT_TEST(MmaDevicesOfEverySize) {
@@ -255,6 +258,18 @@ SIMT_TEST(MmaScalesOfAnySize) {
           "V " + runner::Show(size), {0.25f, 1.0f, size});
 }
 
+// A token does not see that a later one is a million times larger, nor does
+// what was smaller spoil it.
+SIMT_TEST(MmaScalesThatGrowAndShrink) {
+  for (const float growth : {4.0f, 0.25f, 1e4f})
+    ExpectWithinBounds({.heads = Groups(1, 4),
+                        .dim = 64,
+                        .dtype = kQuatrainInt8,
+                        .sequences = {{5, 14}, {40, 6}, {33, 1}}},
+                       "V grows by " + runner::Show(growth),
+                       {0.25f, 1.0f, 1e-35f, growth});
+}
+
 SIMT_TEST(MmaSharedMemoryFits) {
   for (const int capability : {80, 86, 89, 90})
     for (const QuatrainDType dtype : kTypes)
@@ -272,7 +287,8 @@ SIMT_TEST(MmaSharedMemoryFits) {
                                               .max_tokens = 512,
                                               .max_sequences = 512,
                                               .compute_capability = capability,
-                                              .num_sms = 100};
+                                              .num_sms = 100,
+                                              .uses_mma = 1};
               const cuda::AttendLaunch launch =
                   cuda::PlanAttendMma(shape, list, sequences);
               const uint32_t limit = capability == 80   ? 163 * 1024
@@ -282,7 +298,34 @@ SIMT_TEST(MmaSharedMemoryFits) {
               EXPECT(launch.tile_warps >= 1 && launch.num_threads() <= 128);
               EXPECT(launch.rows.total <= 16 * launch.rows.row_warps);
               EXPECT(launch.rows.heads * launch.rows.head_parts >= count);
+              EXPECT(launch.rows.heads * launch.rows.tokens <=
+                     launch.rows.total);
             }
+}
+
+// A piece of a chunk has up to 64 rows, each of one launch's four warps 16.
+SIMT_TEST(MmaChunksHaveAsManyRowsAsFit) {
+  QuatrainAttendShape shape{.num_q_heads = 32,
+                            .num_kv_heads = 8,
+                            .head_dim = 128,
+                            .kv_dtype = kQuatrainF16,
+                            .num_uses = 8,
+                            .max_count = 4,
+                            .window = 0,
+                            .max_tokens = 512,
+                            .max_sequences = 8,
+                            .compute_capability = 90,
+                            .num_sms = 132,
+                            .uses_mma = 1};
+  EXPECT_EQ(cuda::PlanAttendRows(shape, cuda::kChunks).tokens, 16);
+  EXPECT_EQ(cuda::PlanAttendRows(shape, cuda::kSingles).total, 4);
+  shape.max_count = 7;
+  EXPECT_EQ(cuda::PlanAttendRows(shape, cuda::kChunks).tokens, 9);
+  shape.head_dim = 256;
+  shape.compute_capability = 86;
+  EXPECT_EQ(cuda::PlanAttendRows(shape, cuda::kChunks).row_warps, 3);
+  shape.uses_mma = 0;  // the exact form has fewer
+  EXPECT_EQ(cuda::PlanAttendRows(shape, cuda::kChunks).total, 12);
 }
 
 SIMT_TEST(MmaBadOperandsAreRefused) {
@@ -297,7 +340,8 @@ SIMT_TEST(MmaBadOperandsAreRefused) {
               .max_tokens = 1,
               .max_sequences = 1,
               .compute_capability = 90,
-              .num_sms = 1};
+              .num_sms = 1,
+              .uses_mma = 1};
   op.kv = {.data = nullptr,
            .scales = nullptr,
            .dtype = kQuatrainF32,
@@ -321,6 +365,13 @@ SIMT_TEST(MmaBadOperandsAreRefused) {
   op.lists = kQuatrainSingles;
   op.shape.head_dim = op.kv.head_dim = 48;
   EXPECT(is_refused());
+  op.shape.head_dim = op.kv.head_dim = 64;
+  op.shape.uses_mma = 0;
+  EXPECT(is_refused());
+  EXPECT(std::strstr(Cuda().message(), "other entry") != nullptr);
+  op.shape.uses_mma = 1;
+  EXPECT(Cuda().attend(&op, nullptr) == kQuatrainBadArgument);
+  EXPECT(std::strstr(Cuda().message(), "other entry") != nullptr);
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ struct CaseSizes {
   float q = 1.5f;
   float k = 1.5f;
   float v = 1.5f;
+  float v_growth = 1.0f;  // of V from token to token of this step
 };
 
 struct AttendCase {
@@ -240,11 +241,14 @@ inline void AttendStep::MakePrefix() {
 inline void AttendStep::MakeQkv() {
   std::normal_distribution<float> normal;
   qkv_.resize(positions_.size() * width_);
+  float v_size = case_.sizes.v;
   for (size_t i = 0; i < qkv_.size(); ++i) {
     const int head = static_cast<int>(i % width_) / case_.dim;
-    qkv_[i] = normal(random_) * (head < q_heads_               ? case_.sizes.q
-                                 : head < q_heads_ + kv_heads_ ? case_.sizes.k
-                                                               : case_.sizes.v);
+    const float size = head < q_heads_               ? case_.sizes.q
+                       : head < q_heads_ + kv_heads_ ? case_.sizes.k
+                                                     : v_size;
+    qkv_[i] = normal(random_) * size;
+    if ((i + 1) % width_ == 0) v_size *= case_.sizes.v_growth;
   }
   if (!case_.is_hard) return;
   for (const float v : {std::numeric_limits<float>::infinity(), 1e30f, 70000.0f,
@@ -301,7 +305,8 @@ inline QuatrainAttendShape AttendStep::Shape() const {
           .max_tokens = static_cast<int>(positions_.size()),
           .max_sequences = static_cast<int>(ends_.size()) - 1,
           .compute_capability = case_.compute_capability,
-          .num_sms = case_.num_sms};
+          .num_sms = case_.num_sms,
+          .uses_mma = case_.uses_mma};
 }
 
 inline std::vector<int32_t> AttendStep::TablesOfWindow() const {

@@ -207,7 +207,8 @@ SIMT_TEST(SharedMemoryFits) {
                                               .max_tokens = 512,
                                               .max_sequences = 512,
                                               .compute_capability = capability,
-                                              .num_sms = 100};
+                                              .num_sms = 100,
+                                              .uses_mma = 0};
               const cuda::AttendLaunch launch =
                   cuda::PlanAttend(shape, list, sequences);
               const uint32_t limit = capability == 80   ? 163 * 1024
@@ -230,7 +231,8 @@ SIMT_TEST(BadOperandsAreRefused) {
                             .max_tokens = 1,
                             .max_sequences = 1,
                             .compute_capability = 90,
-                            .num_sms = 1};
+                            .num_sms = 1,
+                            .uses_mma = 0};
   size_t bytes = 0;
   EXPECT_EQ(Cuda().attend_bytes(&shape, &bytes), int{kQuatrainBadArgument});
   shape.head_dim = 40;
@@ -243,6 +245,11 @@ SIMT_TEST(BadOperandsAreRefused) {
   shape.num_sms = 0;
   EXPECT_EQ(Cuda().attend_bytes(&shape, &bytes), int{kQuatrainBadArgument});
   shape.num_sms = 1;
+  shape.uses_mma = 2;
+  EXPECT_EQ(Cuda().attend_bytes(&shape, &bytes), int{kQuatrainBadArgument});
+  shape.uses_mma = 1;  // which has no heads of 40
+  EXPECT_EQ(Cuda().attend_bytes(&shape, &bytes), int{kQuatrainBadArgument});
+  shape.uses_mma = 0;
 
   const QuatrainKvCache kv{.data = nullptr,
                            .scales = nullptr,

@@ -16,14 +16,17 @@ struct AttentionShape {
   int q_heads, kv_heads, head_dim;
   int dtype;  // of the cache
   int sequences;
-  int cached;      // tokens of each, the new ones included
-  int new_tokens;  // of each
-  double wanted;   // share of the floor; 0: none
+  int cached;        // tokens of each, the new ones included
+  int new_tokens;    // of each
+  double wanted;     // share of the floor; 0: none
+  int uses_mma = 0;  // attend_mma()
 
   bool decode() const { return new_tokens == 1; }
   int tokens() const { return sequences * new_tokens; }
   int element_bytes() const {
-    return dtype == kQuatrainF32 ? 4 : dtype == kQuatrainInt8 ? 1 : 2;
+    return dtype == kQuatrainF32                             ? 4
+           : dtype == kQuatrainInt8 || dtype == kQuatrainFp8 ? 1
+                                                             : 2;
   }
   double cache_bytes() const {  // read once
     const double values = 2.0 * sequences * cached * kv_heads;
@@ -72,7 +75,7 @@ class Attention {
             shape_.tokens(),
             {shape_.cache_bytes() +
                  4.0 * shape_.tokens() * (QkvWidth() + OutWidth()),
-             Operations(), Unit::kF32}};
+             Operations(), shape_.uses_mma ? Unit::kTensorF16 : Unit::kF32}};
     if (!shape_.decode()) Store(0);
     row.times = bench_.Measure([&](int i) { Attend(i); }, copies_);
     row.wanted_floor = shape_.wanted;
@@ -87,8 +90,11 @@ class Attention {
   int NumFreqs() const { return shape_.head_dim / 2; }
 
   std::string Kernel() const {
-    const char* cache = shape_.dtype == kQuatrainInt8 ? " int8" : " f16";
-    return (shape_.decode() ? "decode" : "prefill") + std::string(cache);
+    const char* cache = shape_.dtype == kQuatrainInt8  ? " int8"
+                        : shape_.dtype == kQuatrainFp8 ? " fp8"
+                                                       : " f16";
+    return (shape_.decode() ? "decode" : "prefill") + std::string(cache) +
+           (shape_.uses_mma ? " mma" : "");
   }
 
   // A multiply-add for q * k and one for p * v.
@@ -110,7 +116,8 @@ class Attention {
             shape_.tokens(),
             shape_.sequences,
             bench_.device().compute_capability,
-            bench_.device().num_sms};
+            bench_.device().num_sms,
+            shape_.uses_mma};
   }
 
   size_t WorkBytes() const {
@@ -180,7 +187,8 @@ class Attention {
     op.kv = Cache(copy);
     op.out = out_.data();
     op.out_stride = OutWidth();
-    CudaOk(Cuda().attend(&op, bench_.stream()), "attend");
+    const auto attend = shape_.uses_mma ? Cuda().attend_mma : Cuda().attend;
+    CudaOk(attend(&op, bench_.stream()), "attend");
   }
 
   Bench& bench_;
@@ -194,7 +202,7 @@ class Attention {
   std::vector<DeviceArray<float>> scales_;
 };
 
-std::vector<AttentionShape> Shapes(bool smoke) {
+std::vector<AttentionShape> ExactShapes(bool smoke) {
   if (smoke)
     return {{"tiny", 4, 2, 16, kQuatrainF16, 3, 40, 1, 0},
             {"tiny", 4, 2, 16, kQuatrainInt8, 3, 40, 1, 0},
@@ -212,14 +220,32 @@ std::vector<AttentionShape> Shapes(bool smoke) {
           {"70B", 64, 8, 128, kQuatrainF16, 1, 2048, 2048, 0}};
 }
 
+std::vector<AttentionShape> MmaShapes(bool smoke) {
+  std::vector<AttentionShape> shapes;
+  for (const int dtype : {kQuatrainF16, kQuatrainInt8, kQuatrainFp8}) {
+    if (smoke) {
+      shapes.push_back({"tiny", 4, 2, 64, dtype, 3, 40, 1, 0, 1});
+      shapes.push_back({"tiny", 4, 2, 64, dtype, 1, 40, 20, 0, 1});
+      continue;
+    }
+    shapes.push_back({"7B", 32, 32, 128, dtype, 32, 4096, 1, 0, 1});
+    shapes.push_back({"8B", 32, 8, 128, dtype, 32, 4096, 1, 0, 1});
+    shapes.push_back({"8B", 32, 8, 128, dtype, 1, 4096, 1, 0, 1});
+    shapes.push_back({"70B", 64, 8, 128, dtype, 1, 2048, 2048, 0, 1});
+  }
+  return shapes;
+}
+
 }  // namespace
 
 void BenchAttention(Bench& bench, Cublas*) {
   PrintHead("Attention: query heads/KV heads, sequences x tokens cached");
-  for (const AttentionShape& shape : Shapes(bench.options().smoke)) {
-    Attention attention(bench, shape);
-    attention.Run();
-  }
+  for (const auto& shapes :
+       {ExactShapes(bench.options().smoke), MmaShapes(bench.options().smoke)})
+    for (const AttentionShape& shape : shapes) {
+      Attention attention(bench, shape);
+      attention.Run();
+    }
 }
 
 }  // namespace quatrain::bench
