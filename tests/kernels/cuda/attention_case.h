@@ -69,7 +69,8 @@ inline std::vector<float> AttendStep::Device(bool twice) {
   const int tokens = static_cast<int>(positions_.size());
   const DeviceArray<float> rope(size_t(tokens) * pairs_ * 2);
   const size_t out_width = size_t(q_heads_) * case_.dim;
-  const DeviceArray<float> out(size_t(tokens) * out_width);
+  const DeviceArray<float> out =  // rows of padding tokens are not written
+      DeviceArray<float>(size_t(tokens) * out_width).Cleared();
   const QuatrainAttendShape shape = Shape();
   size_t work_bytes = 0;
   CudaOk(Cuda().attend_bytes(&shape, &work_bytes), "attend_bytes");

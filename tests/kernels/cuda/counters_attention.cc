@@ -34,7 +34,8 @@ struct AttentionShape {
             .max_tokens = of.tokens(),
             .max_sequences = of.sequences,
             .compute_capability = 90,
-            .num_sms = num_sms};
+            .num_sms = num_sms,
+            .uses_mma = mma};
   }
   std::string Text() const {
     const char* const types[] = {"f16", "bf16", "f32", "int8", "fp8"};

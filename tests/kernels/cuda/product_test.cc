@@ -249,10 +249,18 @@ SIMT_TEST(EveryNumberOfTokens) {
     Check({tokens, 256, 37}, kQuatrainMediumRows);
 }
 
-// More tiles than blocks of threads stay on the emulated device.
+int NumSms() {
+  QuatrainDeviceInfo info;
+  CudaOk(Cuda().device_info(0, &info), "device_info");
+  return info.num_sms;
+}
+
+// More tiles than blocks of threads stay on the device.
 SIMT_TEST(BlocksTakeSeveralTiles) {
-  for (const int tokens : {1, 4, 7, 16})
-    for (const int cols : {256, 4480}) CheckAll({tokens, cols, 300});
+  for (const int tokens : {1, 4, 7, 16}) {
+    CheckAll({tokens, 256, 75 * NumSms()});
+    CheckAll({tokens, 4480, 300});
+  }
   CheckAll({3, 640, 312, 128, 80, kQuatrainGated});
   CheckAll({8, 640, 300, 64, 128, kQuatrainPartial, 1, kQuatrainF32});
 }
@@ -265,6 +273,8 @@ SIMT_TEST(ManyTokensInEveryForm) {
         for (const int group : {128, 96})
           Check({70, 640, rows, group, 128, kQuatrainStore, digits, scales},
                 kQuatrainMediumRows);
+  // Enough for the larger tiles on any device.
+  Check({16 * NumSms(), 128, 256}, kQuatrainMediumRows);
 }
 
 // The most digits that a block of threads makes for itself.
