@@ -109,6 +109,10 @@ SIMT_TEST(DenseProducts) {
     CheckDense({16, 257, 31, 128, kQuatrainPartial}, dtype);
     CheckDense({17, 96, 40, 72, kQuatrainPartial}, dtype);
     CheckDense({1, 4096, 37}, dtype);
+    CheckDense({4, 1160, 65}, dtype);      // two tiles a warp, and a tail
+    CheckDense({7, 1025, 129}, dtype);     // rows that begin anywhere
+    CheckDense({8, 1050, 60, 90}, dtype);  // blocks that do
+    CheckDense({12, 1152, 100, 72}, dtype);
   }
 }
 
