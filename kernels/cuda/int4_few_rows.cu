@@ -13,10 +13,10 @@
 //           records are on their way.
 // Numerics  docs/numerics.md, 2: exact, so the cut over warps is free.
 // Roofline  memory bound: 1,088 bytes per 16 x 128 weights, digits from cache.
-//           Read from sm_90a's SASS, a warp issues 118 instructions a record at
-//           up to 4 tokens, 158 at 8 and 245 at 16 where all blocks of k are
-//           whole, 195 to 500 where they are not. An H200's bandwidth leaves
-//           about 250, so 16 tokens are bound by both.
+//           Read from sm_90a's SASS, a warp issues 112 instructions a record at
+//           up to 4 tokens, 154 at 8 and 213 at 16 where all blocks of k are
+//           whole, some 175 to 360 where they are not. An H200's bandwidth
+//           leaves about 250.
 
 #include <algorithm>
 
@@ -59,7 +59,7 @@ __device__ void ShareSums(const LaneTokens<kDigits, kTiles, kFused>& tokens,
 #pragma unroll
       for (int r = 0; r < 2; ++r)
         shared[token * kSumPitch<kDigits> + g + 8 * r] =
-            sums[n].sums[r][i].Value(tokens.small(n, i));
+            sums[n].sums[r][i].Value(tokens.small());
     }
 }
 

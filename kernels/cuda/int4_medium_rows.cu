@@ -48,15 +48,15 @@ class WarpTile {
       : first_tile_(threadIdx.x / 32 % kWarpRows * kRowTiles),
         warp_token_(threadIdx.x / 32 / kWarpRows * kTiles *
                     kTokensPerTile<kDigits>) {
+    bool small = true;
     for (int n = 0; n < kTiles; ++n)
       for (int i = 0; i < kEach; ++i) {
         const int token = first_token + Token(n, i);
-        if (token >= op.num_tokens || op.states[token] == kQuatrainRowSmall)
-          small_ |= 1u << (n * kEach + i);
+        small = small && (token >= op.num_tokens ||
+                          op.states[token] == kQuatrainRowSmall);
         for (int r = 0; r < kRowTiles; ++r) sums_[r][n].Clear();
       }
-    constexpr uint32_t kAll = (1u << (kTiles * kEach)) - 1;
-    all_small_ = __all_sync(0xffffffffu, small_ == kAll) != 0;
+    small_ = __all_sync(0xffffffffu, small) != 0;
   }
 
   // Adds one block of k.
@@ -72,7 +72,7 @@ class WarpTile {
       else if (p < NumPairs(length))
         MultiplyAll<false>(stage, p, d);
     }
-    if (all_small_)
+    if (small_)
       AddContributions<true>(stage, length, scale_dtype, d);
     else
       AddContributions<false>(stage, length, scale_dtype, d);
@@ -86,15 +86,14 @@ class WarpTile {
 #pragma unroll
       for (int i = 0; i < kEach; ++i) {
         const int token = first_token + Token(n, i);
-        const bool small = ((small_ >> (n * kEach + i)) & 1) != 0;
         if (token >= op.num_tokens) continue;
         if (((marked_ >> (n * kEach + i)) & 1) != 0)
           atomicOr(&op.marks[token], 1);
 #pragma unroll
         for (int r = 0; r < kRowTiles; ++r) {
           const int tile = block_tile + first_tile_ + r;
-          const int64_t low = sums_[r][n].sums[0][i].Value(small);
-          const int64_t high = sums_[r][n].sums[1][i].Value(small);
+          const int64_t low = sums_[r][n].sums[0][i].Value(small_);
+          const int64_t high = sums_[r][n].sums[1][i].Value(small_);
           if (out.kind == kQuatrainGated) {
             out.StoreGated(low, high, token, tile, g);
           } else {
@@ -141,7 +140,7 @@ class WarpTile {
     }
   }
 
-  template <bool kAllSmall>
+  template <bool kSmall>
   __device__ __forceinline__ void AddContributions(
       const S& stage, int length, int scale_dtype,
       const int32_t (&d)[kRowTiles][kTiles][4]) {
@@ -165,30 +164,25 @@ class WarpTile {
       }
 #pragma unroll
       for (int r = 0; r < kRowTiles; ++r)
-        marked_ |= sums_[r][n].template Add<kAllSmall>(
-                       d[r][n], headers[r], tokens, small_ >> (n * kEach))
+        marked_ |= sums_[r][n].template Add<kSmall>(d[r][n], headers[r], tokens)
                    << (n * kEach);
     }
   }
 
-  int first_tile_;      // of the warp, within the block's tiles
-  int warp_token_;      // within the block's tokens
-  bool all_small_;      // of the whole warp
-  uint32_t small_ = 0;  // tokens, as bits
+  int first_tile_;  // of the warp, within the block's tiles
+  int warp_token_;  // within the block's tokens
+  bool small_;      // the contributions of all the warp's tokens
   uint32_t marked_ = 0;
   TileSums<kDigits> sums_[kRowTiles][kTiles];
 };
 
 // Blocks per multiprocessor: two where a thread's sums leave room for it.
-template <int kDigits, int kRowTiles, bool kUniform>
-constexpr int kMinBlocks = kRowTiles* kTiles * 2 * kLaneTokens<kDigits> <=
-                                   (kUniform ? 16 : 8)
-                               ? 2
-                               : 1;
+template <int kDigits, int kRowTiles>
+constexpr int kMinBlocks =
+    kRowTiles* kTiles * 2 * kLaneTokens<kDigits> <= 16 ? 2 : 1;
 
 template <int kDigits, int kRowTiles, bool kWide, bool kUniform>
-__global__ void __launch_bounds__(kThreads,
-                                  (kMinBlocks<kDigits, kRowTiles, kUniform>))
+__global__ void __launch_bounds__(kThreads, (kMinBlocks<kDigits, kRowTiles>))
     MediumKernel(ProductView op, BlockTable blocks, ProductOutput out) {
   using S = Stage<kDigits, kRowTiles, kWide>;
   SIMT_DYNAMIC_SHARED(shared);

@@ -106,13 +106,12 @@ struct TileSums {
       for (int i = 0; i < kLaneTokens<kDigits>; ++i) sums[r][i].Clear();
   }
 
-  // Adds the contributions of one block. `small`: the lane's tokens, as bits,
-  // whose contributions are. Returns those that are marked by it: none where
-  // all are small.
-  template <bool kAllSmall>
+  // Adds the contributions of one block. kSmall: those of all the warp's tokens
+  // are small. Returns the lane's tokens (bits) that are marked by it, of which
+  // there are none then.
+  template <bool kSmall>
   __device__ uint32_t Add(const int32_t (&d)[4], const RowHeader& header,
-                          const TokenBlock (&tokens)[kLaneTokens<kDigits>],
-                          uint32_t small) {
+                          const TokenBlock (&tokens)[kLaneTokens<kDigits>]) {
     uint32_t marked = 0;
 #pragma unroll
     for (int i = 0; i < kLaneTokens<kDigits>; ++i) {
@@ -122,7 +121,7 @@ struct TileSums {
             kDigits == 2 ? 256 * d[2 * r] + d[2 * r + 1] : d[2 * r + i];
         const float c = Contribution(sum - header.zero[r] * tokens[i].sum,
                                      tokens[i].a, header.scale[r]);
-        if (kAllSmall || ((small >> i) & 1) != 0)
+        if (kSmall)
           sums[r][i].AddSmall(c);
         else if (!sums[r][i].AddChecked(c))
           marked |= 1u << i;

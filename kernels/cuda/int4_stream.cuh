@@ -98,6 +98,7 @@ class LaneTokens {
 
   __device__ LaneTokens(const ProductView& op, int num_blocks) : op_(op) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    bool small = true;
     for (int n = 0; n < kTiles; ++n) {
       const int column = n * kTokensPerTile<kDigits>;
       const int read = Clamped(column + (kDigits == 2 ? g / 2 : g));
@@ -106,12 +107,10 @@ class LaneTokens {
       for (int i = 0; i < kEach; ++i) {
         const int token = Clamped(Token(n, i));
         blocks_at_[n][i] = token * num_blocks;
-        if (op.states[token] == kQuatrainRowSmall)
-          small_ |= 1u << (n * kEach + i);
+        small = small && op.states[token] == kQuatrainRowSmall;
       }
     }
-    constexpr uint32_t kAll = (1u << (kTiles * kEach)) - 1;
-    all_small_ = __all_sync(0xffffffffu, small_ == kAll) != 0;
+    small_ = __all_sync(0xffffffffu, small) != 0;
   }
 
   __device__ static int Token(int tile, int i) {
@@ -133,7 +132,7 @@ class LaneTokens {
 #pragma unroll
       for (int i = 0; i < kEach; ++i) token_blocks[n][i] = Block(n, i, b);
     }
-    if (all_small_)
+    if (small_)
       AddContributions<true>(d, header, token_blocks, sums);
     else
       AddContributions<false>(d, header, token_blocks, sums);
@@ -148,9 +147,9 @@ class LaneTokens {
           atomicOr(&op_.marks[Clamped(Token(n, i))], 1);
   }
 
-  __device__ bool small(int tile, int i) const {
-    return ((small_ >> (tile * kEach + i)) & 1) != 0;
-  }
+  // Whether the contributions of all tokens are; else all take the long way,
+  // since a warp with both would wait for both.
+  __device__ bool small() const { return small_; }
 
  private:
   __device__ int Clamped(int token) const {
@@ -177,15 +176,14 @@ class LaneTokens {
     }
   }
 
-  template <bool kAllSmall>
+  template <bool kSmall>
   __device__ __forceinline__ void AddContributions(
       const int32_t (&d)[kTiles][4], const RowHeader& header,
       const TokenBlock (&blocks)[kTiles][kEach],
       TileSums<kDigits> (&sums)[kTiles]) {
 #pragma unroll
     for (int n = 0; n < kTiles; ++n)
-      marked_ |= sums[n].template Add<kAllSmall>(d[n], header, blocks[n],
-                                                 small_ >> (n * kEach))
+      marked_ |= sums[n].template Add<kSmall>(d[n], header, blocks[n])
                  << (n * kEach);
   }
 
@@ -199,8 +197,7 @@ class LaneTokens {
   const ProductView& op_;
   int digits_at_[kTiles];         // of pair 0
   int blocks_at_[kTiles][kEach];  // of block 0
-  bool all_small_;                // of the whole warp
-  uint32_t small_ = 0;            // tokens, as bits
+  bool small_;
   uint32_t marked_ = 0;
 };
 

@@ -337,6 +337,18 @@ SIMT_TEST(LargeContributions) {
     }
 }
 
+// One row whose contributions are large makes a warp take the long way for all.
+SIMT_TEST(LargeRowsBesideSmallOnes) {
+  for (const int kernel :
+       {int{kQuatrainFewRows}, int{kQuatrainMediumRows}, kFused})
+    for (const float scale : {1e4f, 1e30f}) {
+      Case c{4, 384, 37};
+      Setup setup(c);
+      for (int k = 0; k < c.cols; ++k) setup.x[2 * c.cols + k] *= scale;
+      EXPECT_SAME(Run(setup, kernel), setup.Expected(), Describe(c, kernel));
+    }
+}
+
 // Contributions of 2^23 and its neighbours: from there on the row is marked.
 SIMT_TEST(ContributionsAtTheLimit) {
   for (const int kernel :
