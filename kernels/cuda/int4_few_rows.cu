@@ -111,7 +111,8 @@ __global__ void __launch_bounds__(kWarps * 32, 2)
   if constexpr (kFused)  // while the first weights are on their way
     OwnDigits<kDigits>(op.num_tokens, op.num_pairs, num_blocks)
         .Make(source, blocks, memory + kWarps * Ring<kWide>::kBytes, op);
-  LaneTokens<kDigits, kTiles, kFused> tokens(op, num_blocks);
+  LaneTokens<kDigits, kTiles, kFused> tokens(
+      op, kFused ? OwnDigits<kDigits>::BlockPitch(num_blocks) : num_blocks);
   int buffer = 0;
   for (int tile = blockIdx.x; tile < op.num_tiles; tile += gridDim.x) {
     TileSums<kDigits> sums[kTiles];

@@ -96,7 +96,8 @@ class LaneTokens {
  public:
   static constexpr int kEach = kLaneTokens<kDigits>;
 
-  __device__ LaneTokens(const ProductView& op, int num_blocks) : op_(op) {
+  // block_pitch: from a token's blocks to the next one's.
+  __device__ LaneTokens(const ProductView& op, int block_pitch) : op_(op) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     bool small = true;
     for (int n = 0; n < kTiles; ++n) {
@@ -106,7 +107,7 @@ class LaneTokens {
                       (kDigits == 2 ? g % 2 * kPairK : 0) + t * kChunkBytes;
       for (int i = 0; i < kEach; ++i) {
         const int token = Clamped(Token(n, i));
-        blocks_at_[n][i] = token * num_blocks;
+        blocks_at_[n][i] = token * block_pitch;
         small = small && op.states[token] == kQuatrainRowSmall;
       }
     }

@@ -9,13 +9,19 @@ namespace quatrain::cuda {
 // memory.
 template <int kDigits>
 struct OwnDigits {
+  // From a token's blocks to the next one's: odd, so that the blocks that four
+  // tokens have of one k, 8 bytes each, lie in different banks.
+  __host__ __device__ static constexpr int BlockPitch(int num_blocks) {
+    return num_blocks | 1;
+  }
+
   int64_t blocks_at, states_at, bytes;
 
   __host__ __device__ OwnDigits(int tokens, int num_pairs, int num_blocks)
       : blocks_at(int64_t{tokens} * num_pairs * kDigits * kPairK +
                   static_cast<int64_t>(simt::kRedzone)),
         states_at(blocks_at +
-                  int64_t{tokens} * num_blocks *
+                  int64_t{tokens} * BlockPitch(num_blocks) *
                       static_cast<int64_t>(sizeof(QuatrainDigitBlock)) +
                   static_cast<int64_t>(simt::kRedzone)),
         bytes(states_at + tokens * static_cast<int64_t>(sizeof(int32_t)) +
@@ -37,7 +43,7 @@ struct OwnDigits {
       const Row row = source.Open(token, sums);
       const int state = MakeRow<kDigits>(
           source, row, blocks, digits + token * op.num_pairs * kDigits * kPairK,
-          digit_blocks + token * blocks.size(), row_max);
+          digit_blocks + token * BlockPitch(blocks.size()), row_max);
       if (threadIdx.x == 0) {
         states[token] = state;
         if (blockIdx.x == 0 && state == kQuatrainRowNotFinite)
