@@ -30,7 +30,8 @@ SURVIVORS = "tests/kernels/cuda/survivors.txt"
 
 # Which tests judge a file, by the start of its name; the first that fits.
 TESTS = [
-    ("dense.cu", ["rows"]), ("rows.cu", ["rows"]), ("rms_norm.cuh", ["rows"]),
+    ("dense", ["rows"]), ("warp_ring", ["product", "rows"]), ("rows.cu", ["rows"]),
+    ("rms_norm.cuh", ["rows"]),
     ("widen.cuh", ["rows"]), ("pack.cu", ["product", "rows"]),
     ("dequant", ["dequant"]), ("half_rows.cu", ["dequant"]),
     ("attention_mma", ["attention_mma"]), ("attention", ["attention"]),
@@ -157,6 +158,14 @@ class Builder:
                     for u in self.units}
     self.links = {}
 
+  def units_with(self, file):
+    """The units that a bug goes into. Attention has a unit per type of the cache,
+    which take half a minute to compile together: one of them is enough."""
+    units = [u for u in self.units if file in self.headers[u]]
+    twin = re.compile(r"_(bf16|f32|fp8|int8)\.cu$")
+    return [u for u in units if twin.sub("_f16.cu", u) == u or
+            twin.sub("_f16.cu", u) not in units]
+
   def link_command(self, test, variant):
     target = f"kernels_cuda_{test}_{variant}"
     if target not in self.links:
@@ -174,9 +183,7 @@ class Builder:
     with open(os.path.join(overlay, bug.file), "w") as file:
       file.write("\n".join(lines))
     link = self.link_command(test, variant)
-    for unit in self.units:
-      if bug.file not in self.headers[unit]:
-        continue
+    for unit in self.units_with(bug.file):
       entry = self.compile[(variant, unit)]
       args = shlex.split(entry["command"])
       old = args[args.index("-o") + 1]
