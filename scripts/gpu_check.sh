@@ -35,12 +35,13 @@ bench_seconds=170  # after these it takes few repetitions
 # not named here takes part with its first case.
 sanitizer_cases=(
   product:SmallestLegalShapes product:RaggedAndPrimeShapes
-  product:OutputsOfEveryKind product:HeadBoundariesCutBlocks
+  product:OutputsOfEveryKind product:HeadBoundariesCutBlocks product:FusedAtItsLimit
   rows:Embeddings rows:RmsNorms rows:SumsBecomeTheResidual
-  rows:DenseProductsMarkRows
+  rows:DenseProducts
   dequant:RaggedBlocks dequant:MarksRows
   attention:ABatchOfAllKinds attention:DecodeStoresItsOwnTokens
   attention:MarkedAndPaddingRows
+  attention_mma:MmaDecodeStoresItsOwnTokens attention_mma:MmaScalesThatGrowAndShrink
   sampling:RowsOfAllKindsEqualTheNaiveTwin
   sampling:PenaltiesAndBiasesComeBeforeTheDraw
   conformance:RecordsAreReadAsTheyWereWritten)
@@ -248,7 +249,7 @@ say "${#tests[@]} tests: ${tests[*]}, at most $test_limit s"
 : >"$out/tests.log"
 summary_line='^[0-9]+ passed, [0-9]+ failed'
 run_test() {
-  local before=$SECONDS status
+  local before=$SECONDS status end=$((SECONDS + test_limit + 30))
   limited "$test_limit" "$build/$1_cuda" >"$work/test.$1.log" 2>&1
   status=$?
   # A fault of the device ends the program: its later cases, one by one.
@@ -256,8 +257,11 @@ run_test() {
     local rest filter
     mapfile -t rest < <("$build/$1_cuda" --list | grep -vxF -f <(
       awk '/^(passed|FAILED) / { sub(",", "", $2); print $2 }' "$work/test.$1.log"))
+    ((${#rest[@]} == 0)) || echo "FAILED ${rest[0]} ended the program" >>"$work/test.$1.log"
     for filter in "${rest[@]:1}"; do
-      limited 20 "$build/$1_cuda" "$filter" >>"$work/test.$1.log" 2>&1
+      limited "$(min 20 $((end - SECONDS)))" "$build/$1_cuda" "$filter" >>"$work/test.$1.log" 2>&1 ||
+        grep -q "^FAILED $filter" "$work/test.$1.log" ||
+        echo "FAILED $filter ended the program" >>"$work/test.$1.log"
     done
   fi
   echo "$status $((SECONDS - before))" >"$work/test.$1.status"
@@ -305,8 +309,9 @@ if [[ -x $build/conformance_cuda ]]; then
   status=$?
   { echo "=== conformance, recording"; cat "$work/conformance.log"; } >>"$out/tests.log"
   count=$(find "$work/conformance" -type f | wc -l)
+  # What was recorded is kept even where the rest failed.
+  ((count == 0)) || tar cf "$out/conformance.tar" -C "$work" conformance
   if ((status == 0 && count > 0)); then
-    tar cf "$out/conformance.tar" -C "$work" conformance
     result conformance ok $((SECONDS - before)) "$count operations recorded"
   else
     result conformance FAILED $((SECONDS - before)) \
@@ -370,6 +375,7 @@ run_tool() {  # TOOL TEST SECONDS
   for filter in $(cases_of "$2"); do
     echo "=== $1 $2 $filter" >>"$log"
     status=124
+    : >"$log.case"
     ((SECONDS >= end)) ||
       { limited $((end - SECONDS)) "$sanitizer" --tool "$1" --error-exitcode 9 \
         --print-limit 20 "$build/$2_cuda" "$filter" >"$log.case" 2>&1; status=$?; }
@@ -406,7 +412,7 @@ else
   for tool in "${sanitizer_tools[@]}"; do
     count=$(wc -l <"$work/sanitizer.$tool.all")
     bad=$(wc -l <"$work/sanitizer.$tool.bad")
-    if cat "$work/sanitizer.$tool".*.log 2>/dev/null | grep -q 'Device not supported'; then
+    if grep -qs 'Device not supported' "$work/sanitizer.$tool".*.log; then
       result "$tool" skipped $((SECONDS - before)) "compute-sanitizer does not support this machine"
     elif ((count == 0)); then
       result "$tool" FAILED $((SECONDS - before)) "there was nothing to run"

@@ -43,9 +43,11 @@ TESTS = [
 OPERATORS = [
     ("missing barrier", r"^(\s*)__syncthreads\(\);", r"\1;"),
     ("missing barrier", r"^(\s*)__syncwarp\(\);", r"\1;"),
-    ("missing barrier", r"^(\s*)(?:ptx::named_barrier_sync|SyncRowWarps)\(.*\);", r"\1;"),
+    ("missing barrier", r"^(\s*)(?:ptx::named_barrier_sync|SyncTile)\(.*\);", r"\1;"),
     ("missing wait", r"^(\s*)ptx::cp_async_wait<[^;]*;", r"\1;"),
     ("missing commit", r"^(\s*)ptx::cp_async_commit\(\);", r"\1;"),
+    ("missing wait", r"^(\s*)ring\.Wait\(\);", r"\1;"),
+    ("late wait", r"cp_async_wait<kSlots - 1>", "cp_async_wait<kSlots>"),
     ("late wait", r"cp_async_wait<kStages - 2>", "cp_async_wait<kStages - 1>"),
     ("missing fence", r"^(\s*)__threadfence\(\);", r"\1;"),
     ("swapped stages", r"\bb % kStages", "(b + 1) % kStages"),
@@ -158,12 +160,12 @@ class Builder:
                     for u in self.units}
     self.links = {}
 
-  def units_with(self, file):
+  def units_with(self, file, all_types):
     """The units that a bug goes into. Attention has a unit per type of the cache,
-    which take half a minute to compile together: one of them is enough."""
+    which take a minute to compile together: the bug goes into one of them first."""
     units = [u for u in self.units if file in self.headers[u]]
     twin = re.compile(r"_(bf16|f32|fp8|int8)\.cu$")
-    return [u for u in units if twin.sub("_f16.cu", u) == u or
+    return [u for u in units if all_types or twin.sub("_f16.cu", u) == u or
             twin.sub("_f16.cu", u) not in units]
 
   def link_command(self, test, variant):
@@ -174,7 +176,7 @@ class Builder:
       self.links[target] = [line for line in out.splitlines() if f"-o tests/kernels/cuda/{target} " in line][-1]
     return self.links[target]
 
-  def build(self, bug, variant, test, work):
+  def build(self, bug, variant, test, work, all_types):
     """An executable with the bug, or None where it does not compile."""
     overlay = os.path.join(work, "kernels", "cuda")
     os.makedirs(overlay, exist_ok=True)
@@ -183,7 +185,7 @@ class Builder:
     with open(os.path.join(overlay, bug.file), "w") as file:
       file.write("\n".join(lines))
     link = self.link_command(test, variant)
-    for unit in self.units_with(bug.file):
+    for unit in self.units_with(bug.file, all_types):
       entry = self.compile[(variant, unit)]
       args = shlex.split(entry["command"])
       old = args[args.index("-o") + 1]
@@ -195,7 +197,9 @@ class Builder:
       args[1:1] = ["-I", work, "-Wno-error", "-w"]
       if subprocess.run(args, cwd=entry["directory"], capture_output=True).returncode:
         return None
-      link = link.replace(" " + old + " ", " " + new + " ")
+      # First, since the linker takes the first copy of an inline function.
+      link = link.replace(" " + old + " ", " ", 1)
+      link = re.sub(r"(g\+\+\S*|clang\+\+\S*) ", r"\1 " + new + " ", link, count=1)
     binary = os.path.join(work, f"{test}_{variant}")
     link = re.sub(r"-o tests/kernels/cuda/\S+", "-o " + binary, link)
     subprocess.run(link, shell=True, cwd=BUILD, check=True, capture_output=True)
@@ -225,10 +229,17 @@ def tests_of(file):
 
 
 def judge(builder, bug, limit):
+  found = judge_in(builder, bug, limit, False)
+  if found is None and builder.units_with(bug.file, True) != builder.units_with(bug.file, False):
+    found = judge_in(builder, bug, limit, True)
+  return found
+
+
+def judge_in(builder, bug, limit, all_types):
   with tempfile.TemporaryDirectory() as work:
     for variant, schedules in (("plain", ("forward", "reverse")), ("check", ("forward",))):
       for test in tests_of(bug.file):
-        binary = builder.build(bug, variant, test, work)
+        binary = builder.build(bug, variant, test, work, all_types)
         if binary is None:
           return "does not compile"
         for schedule in schedules:

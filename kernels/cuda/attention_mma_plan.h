@@ -27,7 +27,8 @@ bool IsForMma(const QuatrainAttendShape& shape);
 // warp.
 AttendRows PlanMmaRows(const QuatrainAttendShape& shape, int list);
 
-// `tile_warps` of the row warps have tiles of their own.
+// Of at most kMmaWarps warps, each of the `tile_warps` groups of row warps has
+// tiles of its own.
 AttendLaunch PlanAttendMma(const QuatrainAttendShape& shape, int list,
                            int num_sequences);
 

@@ -48,9 +48,9 @@ struct MmaBF16 {
 //   Dim(p)       pair p = 0 .. 7 of q's dims, Dim(p) and Dim(p) + kPairStep, is
 //                word Word(p) of the two of lane t = Quad(p) of a row
 //   Keys()       f(n, b): K of keys 8n .. 8n + 7, for those words
-//   Values()     f(k, i, b): V of keys 16k .. 16k + 15, for accumulator i = 0,
-//   1 Store()      what a lane has of a row of both accumulators, to its 16
-//   dims kHasNotFinite, IsNotFinite(word): whether V may be, and is
+//   Values()     f(k, i, b): V of keys 16k .. 16k + 15, for accumulator i
+//   Store()      what a lane has of a row of both accumulators, to its 16 dims
+//   kHasNotFinite, IsNotFinite(word): whether V may be, and is
 
 // Elements of two bytes: ldmatrix does it all.
 template <typename Arithmetic, uint32_t kExponent>

@@ -8,7 +8,7 @@
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/simt.h"
 
-// What a block of exact attention is told, and the piece of work it is at.
+// What a block of attention is told, and the piece of work it is at.
 namespace quatrain::cuda {
 
 struct AttendArguments {
@@ -90,9 +90,8 @@ __device__ __forceinline__ AttendBuffers Carve(unsigned char* memory,
 // A barrier of the warps that share a tile.
 __device__ __forceinline__ void SyncTile(const AttendArguments& args,
                                          int tile_warp) {
-  if (args.rows.row_warps == 1)
-    __syncwarp();
-  else
+  __syncwarp();  // the barrier wants whole warps
+  if (args.rows.row_warps > 1)
     ptx::named_barrier_sync(1 + tile_warp, args.rows.row_warps * 32);
 }
 

@@ -59,12 +59,6 @@ __device__ __forceinline__ int RoundToInt(float x) {
                           __float_as_uint(kMagic));
 }
 
-// 1 / a to the nearest, for a of PlainQuotients().
-__device__ __forceinline__ float Inverse(float a) {
-  const float near = __fdividef(1.0f, a);
-  return __fmaf_rn(__fmaf_rn(-a, near, 1.0f), near, near);
-}
-
 // x / a to the nearest, from a's inverse: the fast way of __fdiv_rn, without
 // the branches that keep divisions from running side by side. Quotients below
 // 1/4 may lose their last bits.
@@ -115,7 +109,7 @@ __device__ __forceinline__ LaneDigits DigitsOf(const float (&x)[kPlaces],
   int xi[kPlaces];
   if constexpr (kPlain) {
     a = Quotient(largest, kMaxDigits, 1.0f / kMaxDigits);
-    const float inverse = Inverse(a);
+    const float inverse = __frcp_rn(a);
 #pragma unroll
     for (int i = 0; i < kPlaces; ++i)
       xi[i] = RoundToInt(Quotient(x[i], a, inverse));

@@ -29,14 +29,6 @@ using namespace medium;
 
 constexpr int kStages = 4;
 
-__device__ __forceinline__ uint4 Load16(const unsigned char* shared) {
-  return *reinterpret_cast<const uint4*>(shared);
-}
-__device__ __forceinline__ uint4 Load8(const unsigned char* shared) {
-  const uint2 words = *reinterpret_cast<const uint2*>(shared);
-  return {words.x, words.y, 0, 0};
-}
-
 // One warp's part of the block's tile.
 template <int kDigits, int kRowTiles, bool kWide, bool kUniform>
 class WarpTile {

@@ -20,6 +20,15 @@ constexpr int kTokensPerTile = 8 / kDigits;
 template <int kDigits>
 constexpr int kLaneTokens = 2 / kDigits;
 
+// A lane's part of a record in shared memory.
+__device__ __forceinline__ uint4 Load16(const unsigned char* shared) {
+  return *reinterpret_cast<const uint4*>(shared);
+}
+__device__ __forceinline__ uint4 Load8(const unsigned char* shared) {
+  const uint2 words = *reinterpret_cast<const uint2*>(shared);
+  return {words.x, words.y, 0, 0};
+}
+
 struct ProductView {
   const unsigned char* tiles;
   int64_t tile_bytes;

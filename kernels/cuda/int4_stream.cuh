@@ -69,23 +69,17 @@ template <bool kWide, bool kUniform>
 __device__ __forceinline__ Record ReadRecord(const unsigned char* record,
                                              int length) {
   const int lane = threadIdx.x % 32;
-  const auto load16 = [&](int at) {
-    return *reinterpret_cast<const uint4*>(record + at);
-  };
-  const auto load8 = [&](int at) -> uint4 {
-    const uint2 words = *reinterpret_cast<const uint2*>(record + at);
-    return {words.x, words.y, 0, 0};
-  };
   Record to;
 #pragma unroll
   for (int p = 0; p < kMaxPairs; ++p) {
     if (kUniform || p < WholePairs(length))
-      to.words[p] = load16(p * kPairBytes + lane * kChunkBytes);
+      to.words[p] = Load16(record + p * kPairBytes + lane * kChunkBytes);
     else if (p < NumPairs(length))
-      to.words[p] = load8(p * kPairBytes + lane * 8);
+      to.words[p] = Load8(record + p * kPairBytes + lane * 8);
   }
-  const int header = WeightBytes(length) + lane / 4 * (kWide ? 16 : 8);
-  to.header = kWide ? load16(header) : load8(header);
+  const unsigned char* header =
+      record + WeightBytes(length) + lane / 4 * (kWide ? 16 : 8);
+  to.header = kWide ? Load16(header) : Load8(header);
   return to;
 }
 

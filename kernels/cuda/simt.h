@@ -44,10 +44,15 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block,
       std::forward<A>(arguments)...);
 }
 
-// Before a kernel's first launch with more than 48 KiB; 227 KiB at most. False
-// if that is too much.
+// Before a kernel's launch with more than 48 KiB; 227 KiB at most. False if
+// that is too much. Never takes back what an earlier launch was allowed: it may
+// be a node of a graph.
 template <typename... P>
 bool allow_dynamic_shared(void (*kernel)(P...), size_t bytes) {
+  cudaFuncAttributes now;
+  if (cudaFuncGetAttributes(&now, kernel) == cudaSuccess &&
+      now.maxDynamicSharedSizeBytes >= static_cast<int>(bytes))
+    return true;
   return cudaFuncSetAttribute(kernel,
                               cudaFuncAttributeMaxDynamicSharedMemorySize,
                               static_cast<int>(bytes)) == cudaSuccess;

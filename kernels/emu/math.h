@@ -85,7 +85,6 @@ inline float rsqrtf(float x) {
 }
 inline float __frsqrt_rn(float x) { return rsqrtf(x); }
 inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
-inline float __fdividef(float a, float b) { return a / b; }
 inline float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1.0f) : 0.0f; }
 #define __expf(x) (::std::exp(static_cast<float>(x)))
 #define __exp10f(x) (::std::pow(10.0f, static_cast<float>(x)))

@@ -22,16 +22,14 @@
 //    most 2^-14 of the row's largest;
 //  - a score is a sum of head_dim products in f32; tensor cores truncate, so
 //    each addition errs by at most 2^-23 of the sum of absolute terms;
-//  - int8: scores are multiplied by K's scale (2^-24), and what is read from
-//  the
-//    cache here was rounded once more (2^-24);
+//  - int8: scores are multiplied by K's scale (2^-24), and what is read here
+//    from the cache was rounded once more (2^-24);
 //  - together x[j] errs by E[j]. m, subtracted, is the same for all keys of a
 //    state and cancels; the subtraction errs by 2^-24 of |x| + |m|;
 //  - exp2 errs by 2^-22. Rescaling, once per tile, and merging, once per tile
 //    warp, piece and split, do so too, and take differences of m, which in
 //    merging were rounded twice;
-//  - weights on their way to V are rounded by u and, in f16, by 2^-25. With
-//  int8
+//  - weights on their way to V are rounded by u and, in f16, by 2^-25. Of int8
 //    it is weights times scales, in units of which the row's largest scale is
 //    at least 2^14; the product is rounded, and what is read here;
 //  - sums over keys err by 2^-23 of the absolute terms per addition, and the

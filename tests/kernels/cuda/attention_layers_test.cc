@@ -34,7 +34,7 @@ const std::vector<std::vector<int>> kShares = {
 
 // The last one attend() alone has.
 constexpr QuatrainDType kTypes[] = {kQuatrainF16, kQuatrainInt8, kQuatrainBF16,
-                                    kQuatrainF32};
+                                    kQuatrainFp8, kQuatrainF32};
 constexpr int kCapabilities[] = {90, 80, 86};
 constexpr int kSms[] = {2, 1, 20};
 
@@ -52,8 +52,8 @@ void Expect(Form form, const AttendCase& c, const std::string& what) {
 AttendCase CaseOf(Form form, const Model& model,
                   const std::vector<QuatrainHeadUse>& uses, int number) {
   AttendCase c{.heads = uses, .dim = model.dim, .window = model.window};
-  c.dtype = kTypes[number % (form == Form::kExact ? 4 : 3)];
-  c.compute_capability = kCapabilities[number % 3];
+  c.dtype = kTypes[number % (form == Form::kExact ? 5 : 4)];
+  c.compute_capability = kCapabilities[(number + number / 3) % 3];
   c.num_sms = kSms[number / 3 % 3];
   return c;
 }

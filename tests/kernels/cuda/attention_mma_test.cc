@@ -186,20 +186,23 @@ SIMT_TEST(MmaDevicesOfEverySize) {
   for (const int compute_capability : {80, 86, 90})
     for (const int num_sms : {1, 20})
       for (const int dim : {64, 256})
-        ExpectWithinBounds({.heads = Groups(1, 4),
-                            .dim = dim,
-                            .sequences = {{1030, 1}, {600, 1}, {520, 9}},
-                            .compute_capability = compute_capability,
-                            .num_sms = num_sms},
-                           Of("capability", compute_capability) +
-                               Of(" sms", num_sms) + Of(" dim", dim),
-                           kEvenSizes, true);
+        for (const QuatrainDType dtype : {kQuatrainF16, kQuatrainInt8})
+          ExpectWithinBounds({.heads = Groups(1, 4),
+                              .dim = dim,
+                              .dtype = dtype,
+                              .sequences = {{1030, 1}, {600, 1}, {520, 9}},
+                              .compute_capability = compute_capability,
+                              .num_sms = num_sms},
+                             Of("capability", compute_capability) +
+                                 Of(" sms", num_sms) + Of(" dim", dim) +
+                                 Of(" type", dtype),
+                             kEvenSizes, true);
 }
 
 // Where one warp has all of a row's keys and needs no merge, and where it has
 // those of a split.
 SIMT_TEST(MmaOneTileWarp) {
-  for (const QuatrainDType dtype : {kQuatrainF16, kQuatrainBF16})
+  for (const QuatrainDType dtype : kTypes)
     for (const int num_sms : {1, 40})
       ExpectWithinBounds({.heads = Groups(1, 8),
                           .dim = 256,
@@ -213,7 +216,7 @@ SIMT_TEST(MmaOneTileWarp) {
 }
 
 SIMT_TEST(MmaTwoRunsGiveTheSameBits) {
-  for (const QuatrainDType dtype : {kQuatrainF16, kQuatrainInt8}) {
+  for (const QuatrainDType dtype : kTypes) {
     const AttendCase c{.heads = Groups(1, 4),
                        .dim = 64,
                        .dtype = dtype,

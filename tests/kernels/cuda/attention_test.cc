@@ -117,6 +117,17 @@ SIMT_TEST(DecodeStoresItsOwnTokens) {
           Of("type", dtype) + Of(" count", count));
 }
 
+// Slot 0 of block 0.
+SIMT_TEST(TheFirstRowOfTheCache) {
+  for (const QuatrainDType dtype : kTypes)
+    for (const bool stores : {false, true})
+      ExpectAttendsLikeReference({.heads = Groups(2, 2),
+                                  .dtype = dtype,
+                                  .sequences = {{0, 1}},
+                                  .stores = stores},
+                                 Of("type", dtype) + Of(" stores", stores));
+}
+
 SIMT_TEST(RotaryEmbeddings) {
   for (const int pairs : {0, 1, 6, 8})
     ExpectAttendsLikeReference({.heads = Groups(2, 2),

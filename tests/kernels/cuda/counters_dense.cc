@@ -36,7 +36,7 @@ CounterLine CountProduct(int tokens, int rows, int cols, QuatrainDType dtype) {
 std::vector<CounterLine> CountDense() {
   std::vector<CounterLine> lines;
   for (const QuatrainDType dtype : {kQuatrainF16, kQuatrainBF16, kQuatrainF32})
-    for (const int tokens : {1, 4, 16})
+    for (const int tokens : {1, 4, 8, 16})
       lines.push_back(CountProduct(tokens, 64, 4096, dtype));
   // As a head is: many rows, the last tile not whole.
   lines.push_back(CountProduct(1, 1000, 1024, kQuatrainF16));

@@ -113,12 +113,13 @@ CounterLine CountProduct(int tokens, int rows, int cols, int group,
 
 // Conflicts: 2 per block of threads, block of k and token where digits are
 // written, before the main loop.
-CounterLine CountFused(int tokens, int rows, int cols, uint64_t conflicts) {
-  LinearRun run(tokens, rows, cols, 128, 2);
-  return Counted("fused_product", run.Shape(128),
-                 run.WeightBytes() + run.XBytes() + 4.0 * cols + run.OutBytes(),
-                 run.Weights(), {.conflicts = conflicts},
-                 [&] { run.MultiplyFused(); });
+CounterLine CountFused(int tokens, int rows, int cols, int num_digits,
+                       uint64_t conflicts) {
+  LinearRun run(tokens, rows, cols, 128, num_digits);
+  return Counted(
+      num_digits == 1 ? "fused_int8" : "fused_product", run.Shape(128),
+      run.WeightBytes() + run.XBytes() + 4.0 * cols + run.OutBytes(),
+      run.Weights(), {.conflicts = conflicts}, [&] { run.MultiplyFused(); });
 }
 
 // Halves are written for the library, which reads them uncounted, and its y is
@@ -131,13 +132,13 @@ CounterLine CountDequantized(int tokens, int rows, int cols) {
                  run.Weights(), {}, [&] { run.Dequantize(); });
 }
 
-// A lane reads four neighbours one after the other; a norm reads x before.
+// A norm reads x once more, before.
 CounterLine CountDigits(int tokens, int cols, bool norm) {
   LinearRun run(tokens, 16, cols, 128, 2);
   return Counted(norm ? "norm_digits" : "digits", ShapeText(tokens, 0, cols),
                  run.XBytes() + run.DigitBytes() + tokens * 4.0 +
                      (norm ? 4.0 * cols : 0.0),
-                 {run.x.data(), run.XBytes()}, {.reads = norm ? 5.0 : 4.0},
+                 {run.x.data(), run.XBytes()}, {.reads = norm ? 2.0 : 1.0},
                  [&] { run.MakeDigits(norm); });
 }
 
@@ -151,9 +152,11 @@ std::vector<CounterLine> CountProducts() {
           CountProduct(tokens, 192, cols, 128, 2, kQuatrainFewRows));
   lines.push_back(CountProduct(1, 192, 28672, 128, 2, kQuatrainFewRows));
   lines.push_back(CountProduct(1, 192, 4096, 64, 2, kQuatrainFewRows));
+  lines.push_back(CountProduct(16, 192, 4096, 128, 1, kQuatrainFewRows));
   lines.push_back(CountProduct(8, 192, 4096, 128, 1, kQuatrainFewRows));
-  lines.push_back(CountFused(1, 192, 4096, 512));
-  lines.push_back(CountFused(4, 192, 4096, 2048));
+  lines.push_back(CountFused(1, 192, 4096, 2, 512));
+  lines.push_back(CountFused(4, 192, 4096, 2, 2048));
+  lines.push_back(CountFused(8, 192, 4096, 1, 0));
   lines.push_back(CountProduct(32, 256, 1024, 128, 2, kQuatrainMediumRows));
   lines.push_back(CountProduct(64, 256, 1024, 64, 2, kQuatrainMediumRows));
   lines.push_back(CountProduct(64, 256, 1024, 128, 1, kQuatrainMediumRows));

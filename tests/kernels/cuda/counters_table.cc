@@ -69,6 +69,8 @@ void CounterLine::Check() const {
   };
   at_most(of_floor(), limits.of_floor, "what is moved, of its floor,");
   at_most(reads(), limits.reads, "how often the operand is read");
+  EXPECT_TEXT(operand.data == nullptr || reads() > 0.9,
+              name + ": its operand is not read");
   at_most(static_cast<double>(conflicts()),
           static_cast<double>(limits.conflicts),
           "the number of bank conflicts");

@@ -362,6 +362,18 @@ SIMT_TEST(ContributionsAtTheLimit) {
   }
 }
 
+// Quotients just above one half, whose inverses are the hardest to round: a has
+// a mantissa of ones.
+SIMT_TEST(DigitsAtOneHalf) {
+  for (const int digits : {1, 2}) {
+    Setup setup({1, 2, 16, 128, 128, kQuatrainStore, digits});
+    setup.x = {digits == 2 ? 65278.0f - 0x1p-8f : 254.0f - 0x1p-16f, 1.0f};
+    for (const int kernel :
+         {int{kQuatrainFewRows}, int{kQuatrainMediumRows}, kFused})
+      EXPECT_SAME(Run(setup, kernel), setup.Expected(), "digits of one half");
+  }
+}
+
 SIMT_TEST(ValuesThatAreNotFinite) {
   for (const float bad : {INFINITY, -INFINITY, NAN})
     for (const int output : {kQuatrainStore, kQuatrainPartial})

@@ -1,3 +1,5 @@
+#include <bit>
+
 #include "tests/kernels/cuda/sampling_case.h"
 #include "tests/kernels/simt/runner.h"
 
@@ -193,6 +195,27 @@ SIMT_TEST(LargeVocabularies) {
   cases.back().logits = source.Logits(32000, kTies);
   cases.push_back(LargeCase(1.0f, 0, 0.7f, 0.0f, source));
   cases.back().logits = source.Logits(32000, kEqual);
+  Check(cases);
+}
+
+// Equal ids have masses that are 1 / n to a bit or two; among the values around
+// it is one whose mass is just what the first id has, which is then enough.
+SIMT_TEST(MassesThatEqualTopP) {
+  std::vector<SampleCase> cases;
+  for (const int n : {2, 3, 5})
+    for (int ulps = -4; ulps <= 4; ++ulps)
+      for (int seed = 0; seed < 6; ++seed) {
+        SampleCase c;
+        c.row = PlainRow(kQuatrainDrawRow);
+        c.logits.assign(5, -100.0f);
+        std::fill_n(c.logits.begin(), n, 1.0f);
+        c.drawable = 5;
+        c.row.temperature = 1.0f;
+        c.row.seed = seed;
+        c.row.top_p =
+            std::bit_cast<float>(std::bit_cast<int32_t>(1.0f / n) + ulps);
+        cases.push_back(c);
+      }
   Check(cases);
 }
 
