@@ -9,7 +9,8 @@
 //           (outputs / 32); a lane is an output of each tile, the warps share
 //           the blocks of k and add up in shared memory. A warp keeps eight
 //           chunks of each tile in flight, weights and activations (cp.async):
-//           128 KB on a multiprocessor up to 8 tokens, 64 beyond.
+//           128 KB on a multiprocessor up to 8 tokens, 64 beyond, where it
+//           has room for them (sm_80, sm_90).
 // Numerics  docs/numerics.md, 2: exact. k ascends inside a block, outputs go
 //           across lanes, so no order is left to choose.
 // Roofline  memory bound up to 4 tokens. Read from sm_90a's SASS, a warp issues

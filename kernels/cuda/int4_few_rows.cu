@@ -15,8 +15,8 @@
 // Roofline  memory bound: 1,088 bytes per 16 x 128 weights, digits from cache.
 //           Read from sm_90a's SASS, a warp issues 112 instructions a record at
 //           up to 4 tokens, 154 at 8 and 213 at 16 where all blocks of k are
-//           whole, some 175 to 360 where they are not. An H200's bandwidth
-//           leaves about 250.
+//           whole, more where they are not. An H200's bandwidth leaves about
+//           250.
 
 #include <algorithm>
 
