@@ -7,7 +7,7 @@ Needs a built release preset (target simt_tests). Each bug is one change of one
 line: a barrier or a wait that is missing, an index, a bound, a shift, an operator.
 The changed files are compiled beside the tree, never in it; the tests named in
 TESTS run on the emulated device: plain (forward, then reverse), then the check
-build. Prints a line per bug, and writes the report that is kept as
+build, then ASan's. Prints a line per bug, and writes the report that is kept as
 tests/kernels/cuda/mutations.txt. A bug that survives needs a reason in
 tests/kernels/cuda/survivors.txt, by file, line's text and change; exit status 1
 where one has none, or where a reason names no survivor.
@@ -237,7 +237,8 @@ def judge(builder, bug, limit):
 
 def judge_in(builder, bug, limit, all_types):
   with tempfile.TemporaryDirectory() as work:
-    for variant, schedules in (("plain", ("forward", "reverse")), ("check", ("forward",))):
+    for variant, schedules in (("plain", ("forward", "reverse")), ("check", ("forward",)),
+                               ("asan", ("forward",))):
       for test in tests_of(bug.file):
         binary = builder.build(bug, variant, test, work, all_types)
         if binary is None:

@@ -362,6 +362,23 @@ SIMT_TEST(ContributionsAtTheLimit) {
   }
 }
 
+// Of many tokens only the one that is too large is marked.
+SIMT_TEST(OneOfManyTokensIsMarked) {
+  for (const int digits : {1, 2})
+    for (const int large : {0, 3, 5, 10, 15})
+      for (const int kernel :
+           {int{kQuatrainFewRows}, int{kQuatrainMediumRows}}) {
+        Setup setup({16, 1, 1, 128, 128, kQuatrainPartial, digits});
+        setup.parts[0].q = {8};
+        setup.parts[0].z = {7};
+        setup.parts[0].s = {1.0f};
+        setup.x.assign(16, 100.0f);
+        setup.x[large] = 8388608.0f;
+        EXPECT_SAME(Run(setup, kernel), setup.Expected(),
+                    "token " + std::to_string(large));
+      }
+}
+
 // Quotients just above one half, whose inverses are the hardest to round: a has
 // a mantissa of ones.
 SIMT_TEST(DigitsAtOneHalf) {
