@@ -15,10 +15,16 @@ struct OwnDigits {
     return num_blocks | 1;
   }
 
+  // Pairs from a token's digits to the next one's, for the same reason: with
+  // one digit two tokens share a pass of 128 bytes.
+  __host__ __device__ static constexpr int PairPitch(int num_pairs) {
+    return kDigits == 1 ? num_pairs | 1 : num_pairs;
+  }
+
   int64_t blocks_at, states_at, bytes;
 
   __host__ __device__ OwnDigits(int tokens, int num_pairs, int num_blocks)
-      : blocks_at(int64_t{tokens} * num_pairs * kDigits * kPairK +
+      : blocks_at(int64_t{tokens} * PairPitch(num_pairs) * kDigits * kPairK +
                   static_cast<int64_t>(simt::kRedzone)),
         states_at(blocks_at +
                   int64_t{tokens} * BlockPitch(num_blocks) *
@@ -35,6 +41,7 @@ struct OwnDigits {
     simt::carve(shared, blocks_at - simt::kRedzone);
     simt::carve(shared + blocks_at, states_at - blocks_at - simt::kRedzone);
     simt::carve(shared + states_at, bytes - states_at - simt::kRedzone);
+    op.num_pairs = PairPitch(op.num_pairs);
     int8_t* digits = reinterpret_cast<int8_t*>(shared);
     QuatrainDigitBlock* digit_blocks =
         reinterpret_cast<QuatrainDigitBlock*>(shared + blocks_at);

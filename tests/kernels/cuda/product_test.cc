@@ -282,8 +282,9 @@ SIMT_TEST(FusedAtItsLimit) {
   EXPECT_EQ(Cuda().fused_product_fits(4, 84, 42, 2), 1);
   Check({4, 5376, 37}, kFused);
   EXPECT_EQ(Cuda().fused_product_fits(4, 86, 43, 2), 0);
-  EXPECT_EQ(Cuda().fused_product_fits(8, 82, 41, 1), 1);
-  Check({8, 5248, 21, 128, 128, kQuatrainStore, 1}, kFused);
+  EXPECT_EQ(Cuda().fused_product_fits(8, 81, 41, 1), 1);
+  Check({8, 5184, 21, 128, 128, kQuatrainStore, 1}, kFused);
+  EXPECT_EQ(Cuda().fused_product_fits(8, 82, 41, 1), 0);
 }
 
 SIMT_TEST(GroupsOfEverySize) {
