@@ -37,11 +37,6 @@
 
 namespace quatrain::cuda {
 
-// In attention_f16.cu and its like.
-template <typename Cache>
-const char* LaunchAttendAs(const AttendArguments& args,
-                           const AttendLaunch& launch, simt::Stream stream);
-
 namespace {
 
 const char* LaunchList(const QuatrainAttend& op, int index,

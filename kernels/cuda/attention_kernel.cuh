@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/attention_launch.h"
 #include "kernels/cuda/attention_load.cuh"
 #include "kernels/cuda/attention_merge.cuh"
 #include "kernels/cuda/attention_piece.cuh"
@@ -60,10 +61,7 @@ __device__ __forceinline__ void AttendPiece(const AttendArguments& args,
   }
   ptx::cp_async_wait<0>();
   __syncthreads();  // the total
-  if (piece.entry.num_splits == 1)
-    StoreTotal(args, piece, buffers);
-  else if (StoreSplit(args, piece, buffers))
-    MergeSplits(args, piece);
+  StorePiece(args, piece, buffers);
   __syncthreads();  // buffers may be used again
 }
 
@@ -83,13 +81,8 @@ __global__ void __launch_bounds__(kAttendMaxWarps * 32, kRows == 1 ? 2 : 1)
 template <typename Cache, int kRows, int kDims>
 const char* LaunchKernel(const AttendArguments& args,
                          const AttendLaunch& launch, simt::Stream stream) {
-  const auto kernel = AttendKernel<Cache, kRows, kDims>;
-  if (launch.shared.bytes > 48 * 1024 &&
-      !simt::allow_dynamic_shared(kernel, launch.shared.bytes))
-    return "attend: not enough shared memory";
-  simt::launch(kernel, dim3(launch.num_blocks), dim3(launch.num_threads()),
-               launch.shared.bytes, stream, args);
-  return nullptr;
+  return LaunchAttendKernel(AttendKernel<Cache, kRows, kDims>, args, launch,
+                            stream);
 }
 
 template <typename Cache, int kRows>
@@ -99,11 +92,6 @@ const char* LaunchRows(const AttendArguments& args, const AttendLaunch& launch,
              ? LaunchKernel<Cache, kRows, 2>(args, launch, stream)
              : LaunchKernel<Cache, kRows, 4>(args, launch, stream);
 }
-
-// Defined once per type, in a file of its own.
-template <typename Cache>
-const char* LaunchAttendAs(const AttendArguments& args,
-                           const AttendLaunch& launch, simt::Stream stream);
 
 #define QUATRAIN_ATTEND_TYPE(Cache)                              \
   template <>                                                    \

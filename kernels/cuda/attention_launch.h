@@ -3,6 +3,7 @@
 #include "kernels/cuda/attention_piece.cuh"
 #include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/kv_cache.cuh"
+#include "kernels/cuda/simt.h"
 #include "kernels/cuda/table_attention.h"
 
 // What the launchers of both forms of attention do alike.
@@ -62,6 +63,27 @@ inline AttendArguments ArgumentsOf(const QuatrainAttend& op, int index,
   args.pieces = list.pieces;
   return args;
 }
+
+// Launches one kernel of either form; nullptr, or what is wrong.
+inline const char* LaunchAttendKernel(void (*kernel)(AttendArguments),
+                                      const AttendArguments& args,
+                                      const AttendLaunch& launch,
+                                      simt::Stream stream) {
+  if (launch.shared.bytes > 48 * 1024 &&
+      !simt::allow_dynamic_shared(kernel, launch.shared.bytes))
+    return "attention: not enough shared memory";
+  simt::launch(kernel, dim3(launch.num_blocks), dim3(launch.num_threads()),
+               launch.shared.bytes, stream, args);
+  return nullptr;
+}
+
+// The kernel for one type of cache, each defined in a file of its own.
+template <typename Cache>
+const char* LaunchAttendAs(const AttendArguments& args,
+                           const AttendLaunch& launch, simt::Stream stream);
+template <typename Cache>
+const char* LaunchAttendMmaAs(const AttendArguments& args,
+                              const AttendLaunch& launch, simt::Stream stream);
 
 // Calls launch(list) for each list that the step may have; nullptr, or what the
 // first that failed says.

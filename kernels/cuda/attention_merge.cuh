@@ -201,4 +201,14 @@ __device__ inline void MergeSplits(const AttendArguments& args,
   }
 }
 
+// A piece's end, once its total is whole.
+__device__ __forceinline__ void StorePiece(const AttendArguments& args,
+                                           const Piece& piece,
+                                           const AttendBuffers& buffers) {
+  if (piece.entry.num_splits == 1)
+    StoreTotal(args, piece, buffers);
+  else if (StoreSplit(args, piece, buffers))
+    MergeSplits(args, piece);
+}
+
 }  // namespace quatrain::cuda

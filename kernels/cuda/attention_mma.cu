@@ -46,11 +46,6 @@
 
 namespace quatrain::cuda {
 
-// In attention_mma_f16.cu and its like.
-template <typename Cache>
-const char* LaunchAttendMmaAs(const AttendArguments& args,
-                              const AttendLaunch& launch, simt::Stream stream);
-
 namespace {
 
 const char* LaunchList(const QuatrainAttend& op, int index,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda/attention_launch.h"
 #include "kernels/cuda/attention_merge.cuh"
 #include "kernels/cuda/attention_mma_load.cuh"
 #include "kernels/cuda/attention_mma_plan.h"
@@ -89,10 +90,7 @@ __device__ __forceinline__ void AttendMmaPiece(const AttendArguments& args,
     MergeTileWarps(args, piece, buffers);
   }
   __syncthreads();  // the total
-  if (piece.entry.num_splits == 1)
-    StoreTotal(args, piece, buffers);
-  else if (StoreSplit(args, piece, buffers))
-    MergeSplits(args, piece);
+  StorePiece(args, piece, buffers);
   __syncthreads();  // buffers may be used again
 }
 
@@ -129,19 +127,8 @@ __global__ void __launch_bounds__(kMmaWarps * 32, kDim > 128 ? 2 : 3)
 template <typename Cache, int kDim>
 const char* LaunchMmaKernel(const AttendArguments& args,
                             const AttendLaunch& launch, simt::Stream stream) {
-  const auto kernel = AttendMmaKernel<Cache, kDim>;
-  if (launch.shared.bytes > 48 * 1024 &&
-      !simt::allow_dynamic_shared(kernel, launch.shared.bytes))
-    return "attend_mma: not enough shared memory";
-  simt::launch(kernel, dim3(launch.num_blocks), dim3(launch.num_threads()),
-               launch.shared.bytes, stream, args);
-  return nullptr;
+  return LaunchAttendKernel(AttendMmaKernel<Cache, kDim>, args, launch, stream);
 }
-
-// Defined once per type, in a file of its own.
-template <typename Cache>
-const char* LaunchAttendMmaAs(const AttendArguments& args,
-                              const AttendLaunch& launch, simt::Stream stream);
 
 #define QUATRAIN_ATTEND_MMA_TYPE(Cache)                             \
   template <>                                                       \

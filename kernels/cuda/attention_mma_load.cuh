@@ -24,7 +24,7 @@ template <typename Cache, int kDim>
 class MmaLoader {
  public:
   static constexpr int kRowBytes = kDim * Cache::kBytes;
-  static constexpr int kStride = MmaStride(kRowBytes);
+  static constexpr int kStride = KeyStride(kRowBytes);
   static constexpr int kTileBytes = MmaTileBytes(kRowBytes, Cache::kScaled);
 
   __device__ __forceinline__ MmaLoader(const AttendArguments& args,

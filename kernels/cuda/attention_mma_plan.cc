@@ -5,14 +5,8 @@
 namespace quatrain::cuda {
 namespace {
 
-int CeilDiv(int a, int b) { return (a + b - 1) / b; }
-
 int CountOf(const QuatrainAttendShape& shape) {
   return std::max(shape.max_count, 1);
-}
-
-uint32_t Rounded(size_t bytes) {
-  return static_cast<uint32_t>((bytes + 15) / 16 * 16);
 }
 
 // States take the place of the tiles from the buffer's beginning. `values` has
@@ -24,34 +18,25 @@ AttendShared Layout(const QuatrainAttendShape& shape, const AttendRows& rows,
   AttendShared layout{};
   const size_t total = rows.total;
   const size_t padded = size_t{kMmaRows} * rows.row_warps;
-  uint32_t end = 0;
-  const auto place = [&end](size_t bytes) {
-    const AttendShared::Buffer buffer{end, Rounded(bytes)};
-    end += buffer.bytes;
-    return buffer;
-  };
-  layout.total = place(total * (head_dim + 2) * sizeof(float));
+  SharedBuilder states(0);
+  layout.total = states.Add(total * (head_dim + 2) * sizeof(float));
   if (tile_warps > 1) {
-    layout.partials = place(tile_warps * total * head_dim * sizeof(float));
-    layout.sums = place(tile_warps * total * 2 * sizeof(float));
-    layout.weights = place(tile_warps * total * 2 * sizeof(float));
+    layout.partials = states.Add(tile_warps * total * head_dim * sizeof(float));
+    layout.sums = states.Add(tile_warps * total * 2 * sizeof(float));
+    layout.weights = states.Add(tile_warps * total * 2 * sizeof(float));
   }
   const uint32_t tiles = static_cast<uint32_t>(
       tile_warps * kMmaStages *
       MmaTileBytes(row_bytes, shape.kv_dtype == kQuatrainInt8));
-  layout.keys = {0, std::max(tiles, end)};
-  end = layout.keys.bytes;
-  const auto add = [&](size_t bytes) {
-    end += kSharedGap;
-    return place(bytes);
-  };
-  layout.values = add(2 * (row_bytes + sizeof(float)));
-  layout.queries = add(padded * head_dim * 2);
-  layout.scores = add(padded * sizeof(float));
-  layout.ranges = add(padded * 2 * sizeof(int32_t));
-  layout.flag = add(sizeof(int32_t));
-  layout.bytes = end + kSharedGap;
-  layout.key_stride = MmaStride(row_bytes);
+  SharedBuilder builder;
+  layout.keys = builder.Add(std::max(tiles, states.bytes()));
+  layout.values = builder.Add(2 * (row_bytes + sizeof(float)));
+  layout.queries = builder.Add(padded * head_dim * 2);
+  layout.scores = builder.Add(padded * sizeof(float));
+  layout.ranges = builder.Add(padded * 2 * sizeof(int32_t));
+  layout.flag = builder.Add(sizeof(int32_t));
+  layout.bytes = builder.bytes();
+  layout.key_stride = KeyStride(row_bytes);
   layout.row_bytes = row_bytes;
   return layout;
 }

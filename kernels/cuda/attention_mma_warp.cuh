@@ -27,7 +27,7 @@ class MmaWarp {
   using Type = MmaType<Cache>;
   static constexpr int kSteps = kDim / 16;
   static constexpr int kRowBytes = kDim * Cache::kBytes;
-  static constexpr int kStride = MmaStride(kRowBytes);
+  static constexpr int kStride = KeyStride(kRowBytes);
   // More would not fit in registers beside the outputs.
   static constexpr bool kHoldsQueries =
       Cache::kBytes == 2 ? kDim <= 128 : kDim < 128;

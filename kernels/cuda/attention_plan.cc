@@ -7,29 +7,13 @@
 namespace quatrain::cuda {
 namespace {
 
-int CeilDiv(int a, int b) { return (a + b - 1) / b; }
-
-class SharedBuilder {
- public:
-  AttendShared::Buffer Add(size_t bytes) {
-    const uint32_t rounded = (static_cast<uint32_t>(bytes) + 15) / 16 * 16;
-    const AttendShared::Buffer buffer{bytes_, rounded};
-    bytes_ += rounded + kSharedGap;
-    return buffer;
-  }
-  uint32_t bytes() const { return bytes_; }
-
- private:
-  uint32_t bytes_ = 0;
-};
-
 AttendShared Layout(const QuatrainAttendShape& shape, const AttendRows& rows,
                     int tile_warps) {
   const size_t total = size_t(rows.rows) * rows.row_warps;
   const size_t dim = shape.head_dim;
   AttendShared layout{};
   layout.row_bytes = shape.head_dim * CacheElementBytes(shape.kv_dtype);
-  layout.key_stride = (layout.row_bytes / 16 | 1) * 16;
+  layout.key_stride = KeyStride(layout.row_bytes);
   SharedBuilder builder;
   layout.keys = builder.Add(size_t{kAttendTile} * tile_warps *
                             static_cast<size_t>(layout.key_stride));

@@ -23,6 +23,13 @@ constexpr int kBlockOverhead = 1024;
 // all.
 constexpr uint32_t kSharedGap = 64;
 
+// From one row of K to the next in shared memory: an odd number of 16 bytes, so
+// that the 8 rows that lanes (or ldmatrix) read together lie in different
+// banks.
+constexpr int KeyStride(int row_bytes) { return (row_bytes / 16 | 1) * 16; }
+
+constexpr int CeilDiv(int a, int b) { return (a + b - 1) / b; }
+
 // Singles and chunks are two lists of work with a shape of their own each.
 enum AttendListIndex { kSingles = 0, kChunks = 1, kNumAttendLists = 2 };
 
@@ -67,9 +74,26 @@ struct AttendShared {
   Buffer ranges;    // i32 [rows][2]: the keys that a row sees
   Buffer flag;      // i32
   uint32_t bytes;
-  int key_stride;  // bytes: an odd multiple of 16, so that 8 lanes that read 16
-                   // bytes of 8 keys meet different banks
+  int key_stride;  // KeyStride()
   int row_bytes;
+};
+
+// Lays buffers one after the other, `gap` bytes after each.
+class SharedBuilder {
+ public:
+  explicit SharedBuilder(uint32_t gap = kSharedGap) : gap_(gap) {}
+
+  AttendShared::Buffer Add(size_t bytes) {
+    const uint32_t rounded = (static_cast<uint32_t>(bytes) + 15) / 16 * 16;
+    const AttendShared::Buffer buffer{bytes_, rounded};
+    bytes_ += rounded + gap_;
+    return buffer;
+  }
+  uint32_t bytes() const { return bytes_; }
+
+ private:
+  const uint32_t gap_;
+  uint32_t bytes_ = 0;
 };
 
 struct AttendLaunch {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/reference_math.h"
+#include "tests/kernels/cuda/attend_shape.h"
 #include "tests/kernels/cuda/attention_step.h"
 #include "tests/kernels/cuda/device.h"
 #include "tests/kernels/simt/runner.h"
@@ -72,9 +73,7 @@ inline std::vector<float> AttendStep::Device(bool twice) {
   const DeviceArray<float> out =  // rows of padding tokens are not written
       DeviceArray<float>(size_t(tokens) * out_width).Cleared();
   const QuatrainAttendShape shape = Shape();
-  size_t work_bytes = 0;
-  CudaOk(Cuda().attend_bytes(&shape, &work_bytes), "attend_bytes");
-  const DeviceArray<unsigned char> work(work_bytes);
+  const DeviceArray<unsigned char> work(AttendWorkBytes(shape));
 
   const QuatrainStep step{.num_tokens = tokens,
                           .num_sequences = static_cast<int>(ends_.size()) - 1,

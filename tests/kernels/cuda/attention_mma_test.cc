@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "kernels/cuda/attention_mma_plan.h"
+#include "tests/kernels/cuda/attend_shape.h"
 #include "tests/kernels/cuda/attention_bounds.h"
 #include "tests/kernels/cuda/attention_case.h"
 #include "tests/kernels/simt/runner.h"
@@ -274,36 +275,18 @@ SIMT_TEST(MmaScalesThatGrowAndShrink) {
 }
 
 SIMT_TEST(MmaSharedMemoryFits) {
-  for (const int capability : {80, 86, 89, 90})
-    for (const QuatrainDType dtype : kTypes)
-      for (const int dim : {64, 80, 96, 128, 256})
-        for (const int count : {1, 4, 8, 71})
-          for (const int sequences : {1, 500})
-            for (const int list : {0, 1}) {
-              const QuatrainAttendShape shape{.num_q_heads = count,
-                                              .num_kv_heads = 1,
-                                              .head_dim = dim,
-                                              .kv_dtype = dtype,
-                                              .num_uses = 1,
-                                              .max_count = count,
-                                              .window = 0,
-                                              .max_tokens = 512,
-                                              .max_sequences = 512,
-                                              .compute_capability = capability,
-                                              .num_sms = 100,
-                                              .uses_mma = 1};
-              const cuda::AttendLaunch launch =
-                  cuda::PlanAttendMma(shape, list, sequences);
-              const uint32_t limit = capability == 80   ? 163 * 1024
-                                     : capability == 90 ? 227 * 1024
-                                                        : 99 * 1024;
-              EXPECT(launch.shared.bytes <= limit);
-              EXPECT(launch.tile_warps >= 1 && launch.num_threads() <= 128);
-              EXPECT(launch.rows.total <= 16 * launch.rows.row_warps);
-              EXPECT(launch.rows.heads * launch.rows.head_parts >= count);
-              EXPECT(launch.rows.heads * launch.rows.tokens <=
-                     launch.rows.total);
-            }
+  ForAttendShapes(
+      kTypes, std::vector{64, 80, 96, 128, 256}, 1,
+      [](const QuatrainAttendShape& shape, int list, int sequences) {
+        const cuda::AttendLaunch launch =
+            cuda::PlanAttendMma(shape, list, sequences);
+        const cuda::AttendRows& rows = launch.rows;
+        EXPECT(launch.shared.bytes <= SharedLimit(shape.compute_capability));
+        EXPECT(launch.tile_warps >= 1 && launch.num_threads() <= 128);
+        EXPECT(rows.total <= 16 * rows.row_warps);
+        EXPECT(rows.heads * rows.head_parts >= shape.max_count);
+        EXPECT(rows.heads * rows.tokens <= rows.total);
+      });
 }
 
 // A piece of a chunk has up to 64 rows, each of one launch's four warps 16.

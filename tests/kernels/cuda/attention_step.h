@@ -15,6 +15,7 @@
 #include "kernels/math.h"
 #include "kernels/reference_math.h"
 #include "tests/kernels/cuda/attention_stored.h"
+#include "tests/kernels/cuda/rank_heads.h"
 
 // One step of attention: what the device and the reference are given. How both
 // are run is in attention_case.h.
@@ -52,13 +53,6 @@ struct AttendCase {
   int num_sms = 2;
   CaseSizes sizes = {};
 };
-
-// Query heads divided over `kv_heads` evenly.
-inline std::vector<QuatrainHeadUse> Groups(int kv_heads, int count) {
-  std::vector<QuatrainHeadUse> heads;
-  for (int h = 0; h < kv_heads; ++h) heads.push_back({h, h * count, count});
-  return heads;
-}
 
 // --- A step -----------------------------------------------------------------
 

@@ -1,4 +1,5 @@
 #include "kernels/cuda/attention_plan.h"
+#include "tests/kernels/cuda/attend_shape.h"
 #include "tests/kernels/cuda/attention_case.h"
 #include "tests/kernels/simt/runner.h"
 
@@ -202,33 +203,17 @@ SIMT_TEST(ManySequences) {
 }
 
 SIMT_TEST(SharedMemoryFits) {
-  for (const int capability : {80, 86, 89, 90})
-    for (const QuatrainDType dtype : kTypes)
-      for (int dim = 16; dim <= 256; dim += 16)
-        for (const int count : {1, 4, 8, 71})
-          for (const int sequences : {1, 500})
-            for (const int list : {0, 1}) {
-              const QuatrainAttendShape shape{.num_q_heads = count,
-                                              .num_kv_heads = 1,
-                                              .head_dim = dim,
-                                              .kv_dtype = dtype,
-                                              .num_uses = 1,
-                                              .max_count = count,
-                                              .window = 0,
-                                              .max_tokens = 512,
-                                              .max_sequences = 512,
-                                              .compute_capability = capability,
-                                              .num_sms = 100,
-                                              .uses_mma = 0};
-              const cuda::AttendLaunch launch =
-                  cuda::PlanAttend(shape, list, sequences);
-              const uint32_t limit = capability == 80   ? 163 * 1024
-                                     : capability == 90 ? 227 * 1024
-                                                        : 99 * 1024;
-              EXPECT(launch.shared.bytes <= limit);
-              EXPECT(launch.tile_warps >= 1 && launch.num_threads() <= 256);
-              EXPECT(launch.rows.heads * launch.rows.head_parts >= count);
-            }
+  std::vector<int> dims;
+  for (int dim = 16; dim <= 256; dim += 16) dims.push_back(dim);
+  ForAttendShapes(
+      kTypes, dims, 0,
+      [](const QuatrainAttendShape& shape, int list, int sequences) {
+        const cuda::AttendLaunch launch =
+            cuda::PlanAttend(shape, list, sequences);
+        EXPECT(launch.shared.bytes <= SharedLimit(shape.compute_capability));
+        EXPECT(launch.tile_warps >= 1 && launch.num_threads() <= 256);
+        EXPECT(launch.rows.heads * launch.rows.head_parts >= shape.max_count);
+      });
 }
 
 SIMT_TEST(BadOperandsAreRefused) {

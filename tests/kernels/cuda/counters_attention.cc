@@ -2,9 +2,11 @@
 // attend in decode and in a chunk of a prompt.
 
 #include "kernels/cuda/attention_plan.h"
+#include "tests/kernels/cuda/attend_shape.h"
 #include "tests/kernels/cuda/counters_table.h"
 #include "tests/kernels/cuda/linear_case.h"
 #include "tests/kernels/cuda/paged_step.h"
+#include "tests/kernels/cuda/rank_heads.h"
 
 namespace quatrain {
 namespace {
@@ -55,8 +57,8 @@ class AttentionRun {
         inv_freq_(SomeFloats(shape.dim / 2)),
         rope_(size_t(shape.of.tokens()) * shape.dim),
         out_(size_t(shape.of.tokens()) * shape.q_heads * shape.dim),
-        heads_(Heads(shape)),
-        work_(WorkBytes(shape)),
+        heads_(Groups(shape.kv_heads, shape.q_heads / shape.kv_heads)),
+        work_(AttendWorkBytes(shape.Limits())),
         data_(DeviceArray<unsigned char>(Rows() * shape.dim *
                                          shape.element_bytes())
                   .Cleared()),
@@ -132,19 +134,6 @@ class AttentionRun {
         shape_.dtype, step_.num_blocks(),
         kBlockSize,   shape_.kv_heads,
         shape_.dim};
-  }
-  static std::vector<QuatrainHeadUse> Heads(const AttentionShape& shape) {
-    const int count = shape.q_heads / shape.kv_heads;
-    std::vector<QuatrainHeadUse> heads;
-    for (int h = 0; h < shape.kv_heads; ++h)
-      heads.push_back({h, h * count, count});
-    return heads;
-  }
-  static size_t WorkBytes(const AttentionShape& shape) {
-    const QuatrainAttendShape limits = shape.Limits();
-    size_t bytes = 0;
-    CudaOk(Cuda().attend_bytes(&limits, &bytes), "attend_bytes");
-    return bytes;
   }
 
   AttentionShape shape_;

@@ -41,6 +41,11 @@ inline std::vector<QuatrainHeadUse> UsesOf(int begin, int end, int per_kv) {
   return uses;
 }
 
+// `kv_heads` KV heads, each read by `count` query heads.
+inline std::vector<QuatrainHeadUse> Groups(int kv_heads, int count) {
+  return UsesOf(0, kv_heads * count, count);
+}
+
 // Of every rank; empty where a rank has no head.
 inline std::vector<std::vector<QuatrainHeadUse>> RankHeads(
     int q_heads, int kv_heads, const std::vector<int>& shares) {

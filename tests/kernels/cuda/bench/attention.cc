@@ -1,10 +1,12 @@
 // Attention over a paged cache: one token of many sequences (decode), and a
 // chunk of a long prompt (prefill). Decode writes the tokens' K and V, too.
 
+#include "tests/kernels/cuda/attend_shape.h"
 #include "tests/kernels/cuda/bench/groups.h"
 #include "tests/kernels/cuda/bench/linears.h"
 #include "tests/kernels/cuda/bench/report.h"
 #include "tests/kernels/cuda/paged_step.h"
+#include "tests/kernels/cuda/rank_heads.h"
 
 namespace quatrain::bench {
 namespace {
@@ -51,8 +53,8 @@ class Attention {
                        62, bench.stream())),
         rope_(static_cast<size_t>(shape.tokens()) * shape.head_dim),
         out_(static_cast<size_t>(shape.tokens()) * OutWidth()),
-        heads_(Heads(shape)),
-        work_(WorkBytes()) {
+        heads_(Groups(shape.kv_heads, shape.q_heads / shape.kv_heads)),
+        work_(AttendWorkBytes(Limits())) {
     const size_t size = static_cast<size_t>(step_.num_blocks()) * 2 *
                         shape.kv_heads * kBlockSize;
     for (int i = 0; i < copies_; ++i) {
@@ -118,21 +120,6 @@ class Attention {
             bench_.device().compute_capability,
             bench_.device().num_sms,
             shape_.uses_mma};
-  }
-
-  size_t WorkBytes() const {
-    const QuatrainAttendShape limits = Limits();
-    size_t bytes = 0;
-    CudaOk(Cuda().attend_bytes(&limits, &bytes), "attend_bytes");
-    return bytes;
-  }
-
-  static DeviceArray<QuatrainHeadUse> Heads(const AttentionShape& shape) {
-    const int count = shape.q_heads / shape.kv_heads;
-    std::vector<QuatrainHeadUse> heads;
-    for (int h = 0; h < shape.kv_heads; ++h)
-      heads.push_back({h, h * count, count});
-    return DeviceArray<QuatrainHeadUse>(heads);
   }
 
   void MakeRope() {
