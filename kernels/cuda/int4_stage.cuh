@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda/int4_medium_plan.h"
 #include "kernels/cuda/int4_mma.cuh"
 #include "kernels/cuda/ptx.h"
 
@@ -7,20 +8,12 @@
 // filled.
 namespace quatrain::cuda::medium {
 
-constexpr int kWarpRows = 4;  // warps along the outputs
-constexpr int kWarpCols = 2;  // and along the tokens
-constexpr int kThreads = kWarpRows * kWarpCols * 32;
-constexpr int kTiles = 4;  // tiles of 8 columns per warp
-
-template <int kDigits>
-constexpr int kBlockTokens = kWarpCols* kTiles* kTokensPerTile<kDigits>;
-
 // One stage of the pipeline: the records of the block's tiles, the digits of
 // its tokens, and their a and sums, all of one block of k.
 template <int kDigits, int kRowTiles, bool kWide>
 struct Stage {
   static constexpr int kBlockTiles = kWarpRows * kRowTiles;
-  static constexpr int kTokens = kBlockTokens<kDigits>;
+  static constexpr int kTokens = BlockTokens(kDigits);
   static constexpr int kRecordPitch = Int4RecordSize(kMaxBlock, kWide);
   // With one digit 64 bytes of room keep two tokens out of each other's banks.
   static constexpr int kTokenPitch = kDigits == 2 ? 256 : 192;

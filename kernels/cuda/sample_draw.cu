@@ -12,6 +12,7 @@
 // Roofline  only tiles whose largest l is kept are read; a launch where filters
 //           keep little.
 
+#include "kernels/cuda/arrives_last.cuh"
 #include "kernels/cuda/sample_chosen.cuh"
 #include "kernels/cuda/sample_noise.cuh"
 #include "kernels/cuda/sample_row.cuh"

@@ -14,6 +14,7 @@
 //           us at 3.35 TB/s, so a few rows are bound by the latency of one
 //           block and of the merger, whose chain of f64 additions is 594 long.
 
+#include "kernels/cuda/arrives_last.cuh"
 #include "kernels/cuda/sample_finish.cuh"
 #include "kernels/cuda/sample_noise.cuh"
 #include "kernels/cuda/sample_row.cuh"

@@ -19,6 +19,7 @@
 //           latency. A top_k of many thousands with top_p is slow: 2048 keys
 //           per some passes over the row.
 
+#include "kernels/cuda/arrives_last.cuh"
 #include "kernels/cuda/sample_bins.cuh"
 #include "kernels/cuda/sample_descend.cuh"
 #include "kernels/cuda/sample_row.cuh"

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_mma.h"
+#include "kernels/cuda/int4_medium_plan.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/runtime.h"
@@ -31,6 +32,10 @@ int Product(const QuatrainProduct* op, QuatrainStream stream) {
   return Answer(
       LaunchProduct(*op, runtime::NumSms(), runtime::ToStream(stream)),
       "product");
+}
+
+int64_t ProductScratchBytes(int num_sms, int num_digits) {
+  return MediumScratchOf(num_sms, num_digits).total;
 }
 
 int FusedFits(int num_tokens, int num_pairs, int num_blocks, int num_digits) {
@@ -110,6 +115,7 @@ QuatrainCudaV1 MakeTable() {
   table.pack_dense = PackDense;
   table.digits = Launch<QuatrainMakeDigits, LaunchDigits>;
   table.product = Product;
+  table.product_scratch_bytes = ProductScratchBytes;
   table.fused_product_fits = FusedFits;
   table.fused_product = FusedProduct;
   table.dequant_scratch_bytes = DequantScratchBytes;

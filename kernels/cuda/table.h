@@ -172,6 +172,11 @@ struct QuatrainProduct {
   int64_t out_stride;  // in elements
   int32_t* marks;      // [num_tokens]
   int kernel;          // QuatrainProductKernel
+  // Where the kernel for any number of tokens may let blocks of threads share
+  // the k of the same outputs, which else leave some of the device idle:
+  // product_scratch_bytes(), 256-byte aligned, 0 before its first use. Products
+  // that follow each other on a stream may have the same. NULL: none.
+  void* scratch;
 };
 
 enum QuatrainProductKernel {
@@ -332,6 +337,7 @@ struct QuatrainCudaV1 {
   // Operations.
   int (*digits)(const struct QuatrainMakeDigits* op, QuatrainStream stream);
   int (*product)(const struct QuatrainProduct* op, QuatrainStream stream);
+  int64_t (*product_scratch_bytes)(int num_sms, int num_digits);
   int (*fused_product_fits)(int num_tokens, int num_pairs, int num_blocks,
                             int num_digits);
   int (*fused_product)(const struct QuatrainFusedProduct* op,

@@ -44,11 +44,17 @@ struct LinearRun {
     CudaOk(Cuda().digits(&op, nullptr), "digits");
   }
   QuatrainProduct Product(int kernel) const {
-    return {linear.view(), digits.view(), tokens,       kQuatrainStore, nullptr,
-            out.data(),    rows,          marks.data(), kernel};
+    return {linear.view(), digits.view(), tokens, kQuatrainStore,
+            nullptr,       out.data(),    rows,   marks.data(),
+            kernel,        nullptr};
   }
   void Multiply(int kernel) {
     const QuatrainProduct op = Product(kernel);
+    CudaOk(Cuda().product(&op, nullptr), "product");
+  }
+  void MultiplySplit(const DeviceArray<unsigned char>& split_scratch) {
+    QuatrainProduct op = Product(kQuatrainMediumRows);
+    op.scratch = split_scratch.data();
     CudaOk(Cuda().product(&op, nullptr), "product");
   }
   void MultiplyFused() {
@@ -111,6 +117,18 @@ CounterLine CountProduct(int tokens, int rows, int cols, int group,
       run.Weights(), limits, [&] { run.Multiply(kernel); });
 }
 
+// Where blocks of threads share the k of the same outputs, the sums of each go
+// to memory and back, a third of a floor as low as that of few outputs.
+CounterLine CountSplit(int tokens, int rows, int cols) {
+  LinearRun run(tokens, rows, cols, 128, 2);
+  run.MakeDigits();
+  const DeviceArray<unsigned char> scratch = ProductScratch(2);
+  return Counted("medium_rows", run.Shape(128) + ", split",
+                 run.WeightBytes() + run.DigitBytes() + run.OutBytes(),
+                 run.Weights(), {.of_floor = 1.34},
+                 [&] { run.MultiplySplit(scratch); });
+}
+
 // Conflicts: 2 per block of threads, block of k and token where digits are
 // written, before the main loop.
 CounterLine CountFused(int tokens, int rows, int cols, int num_digits,
@@ -160,6 +178,7 @@ std::vector<CounterLine> CountProducts() {
   lines.push_back(CountProduct(32, 256, 1024, 128, 2, kQuatrainMediumRows));
   lines.push_back(CountProduct(64, 256, 1024, 64, 2, kQuatrainMediumRows));
   lines.push_back(CountProduct(64, 256, 1024, 128, 1, kQuatrainMediumRows));
+  lines.push_back(CountSplit(32, 64, 4096));
   lines.push_back(CountDequantized(64, 256, 1024));
   lines.push_back(CountDigits(1, 4096, false));
   lines.push_back(CountDigits(16, 8192, false));

@@ -21,6 +21,12 @@ inline void CudaOk(int error, const char* what) {
   std::_Exit(1);
 }
 
+inline int NumSms() {
+  QuatrainDeviceInfo info;
+  CudaOk(Cuda().device_info(0, &info), "device_info");
+  return info.num_sms;
+}
+
 // An array on the device; starts as garbage, which the emulation makes NaN.
 template <typename T>
 class DeviceArray {
@@ -70,5 +76,13 @@ class DeviceArray {
   T* data_ = nullptr;
   size_t size_ = 0;
 };
+
+// QuatrainProduct's, ready for its first use.
+inline DeviceArray<unsigned char> ProductScratch(int num_digits) {
+  return DeviceArray<unsigned char>(
+             static_cast<size_t>(
+                 Cuda().product_scratch_bytes(NumSms(), num_digits)))
+      .Cleared();
+}
 
 }  // namespace quatrain

@@ -1,6 +1,7 @@
 #include <bit>
 #include <cstring>
 
+#include "kernels/cuda/int4_medium_plan.h"
 #include "kernels/math.h"
 #include "tests/kernels/cuda/compare.h"
 #include "tests/kernels/cuda/linear_case.h"
@@ -12,6 +13,9 @@ namespace {
 
 // Digits and product in one kernel; not a QuatrainProductKernel.
 constexpr int kFused = -1;
+// kQuatrainMediumRows with scratch, so that blocks of threads may share the k
+// of some outputs.
+constexpr int kSplit = -2;
 
 struct Case {
   int tokens;
@@ -178,6 +182,9 @@ std::vector<int64_t> Run(const Setup& setup, int kernel) {
   const DeviceArray<int64_t> sums(partial ? size : 0);
   const DeviceArray<float> out(partial ? 0 : size);
   const DeviceArray<float> bias(TileOrder(c, setup.bias));
+  const DeviceArray<unsigned char> scratch =
+      kernel == kSplit ? ProductScratch(c.digits)
+                       : DeviceArray<unsigned char>(0);
   const QuatrainProduct product{
       linear.view(),
       digits.view(),
@@ -187,13 +194,16 @@ std::vector<int64_t> Run(const Setup& setup, int kernel) {
       partial ? static_cast<void*>(sums.data()) : out.data(),
       width,
       marks.data(),
-      kernel};
+      kernel == kSplit ? int{kQuatrainMediumRows} : kernel,
+      kernel == kSplit ? scratch.data() : nullptr};
   if (kernel == kFused) {
     const QuatrainFusedProduct fused{x.data(), c.cols, nullptr,
                                      norm,     1e-5f,  product};
     CudaOk(Cuda().fused_product(&fused, nullptr), "fused_product");
   } else {
     CudaOk(Cuda().product(&product, nullptr), "product");
+    if (kernel == kSplit)  // again, as the first leaves the scratch
+      CudaOk(Cuda().product(&product, nullptr), "product");
   }
   if (partial) {
     const QuatrainStoreMarks store{marks.data(), sums.data(), width, c.tokens};
@@ -249,12 +259,6 @@ SIMT_TEST(EveryNumberOfTokens) {
     Check({tokens, 256, 37}, kQuatrainMediumRows);
 }
 
-int NumSms() {
-  QuatrainDeviceInfo info;
-  CudaOk(Cuda().device_info(0, &info), "device_info");
-  return info.num_sms;
-}
-
 // More tiles than blocks of threads stay on the device.
 SIMT_TEST(BlocksTakeSeveralTiles) {
   for (const int tokens : {1, 4, 7, 16}) {
@@ -275,6 +279,72 @@ SIMT_TEST(ManyTokensInEveryForm) {
                 kQuatrainMediumRows);
   // Enough for the larger tiles on any device.
   Check({16 * NumSms(), 128, 256}, kQuatrainMediumRows);
+}
+
+// Blocks of threads that share the k of some outputs.
+SIMT_TEST(SplitsOfEveryForm) {
+  for (const int digits : {1, 2})
+    for (const QuatrainDType scales : {kQuatrainF16, kQuatrainF32})
+      for (const int group : {128, 96}) {
+        Case c{70, 2560, 21, group, 128, kQuatrainStore, digits, scales};
+        c.bias = true;
+        Check(c, kSplit);
+      }
+  Check({5, 3000, 70, 32, 80, kQuatrainGated}, kSplit);
+  Check({33, 4224, 16, 128, 128, kQuatrainPartial, 1}, kSplit);
+}
+
+// What is too large for one of the splits marks the row, whoever stores it.
+SIMT_TEST(SplitsMarkRows) {
+  for (const int at : {0, 1300, 2559})
+    for (const float value : {1e9f, INFINITY}) {
+      const Case c{9, 2560, 37, 128, 128, kQuatrainPartial};
+      Setup setup(c);
+      setup.x[3 * c.cols + at] = value;
+      setup.x[8 * c.cols + at] = 1e4f;  // long way, not marked
+      EXPECT_SAME(Run(setup, kSplit), setup.Expected(),
+                  Describe(c, kSplit) + " at " + std::to_string(at));
+    }
+}
+
+// Every block of k has one split, none is empty, all fit in the scratch.
+SIMT_TEST(PlansOfManyTokens) {
+  using namespace cuda;
+  for (const int num_sms : {1, 4, 84, 132})
+    for (const int digits : {1, 2})
+      for (const int tokens : {1, 17, 64, 65, 500})
+        for (const int tiles : {1, 20, 80, 256, 1376})
+          for (const int blocks : {0, 1, 2, 7, 32, 64, 86, 224})
+            for (const bool can_split : {false, true}) {
+              const MediumPlan plan = PlanMedium(
+                  {tokens, tiles, blocks, digits}, num_sms, can_split);
+              const int block_tiles = plan.row_tiles * medium::kWarpRows;
+              const int64_t block_tokens = medium::BlockTokens(digits);
+              const int64_t parts = (tokens + block_tokens - 1) / block_tokens *
+                                    ((tiles + block_tiles - 1) / block_tiles) *
+                                    plan.num_splits;
+              EXPECT(plan.num_splits * plan.split_blocks >= blocks);
+              EXPECT(plan.num_splits == 1 ||
+                     (plan.num_splits - 1) * plan.split_blocks < blocks);
+              if (plan.num_splits == 1) continue;
+              EXPECT(can_split && plan.row_tiles == 1);
+              const MediumScratch scratch = MediumScratchOf(num_sms, digits);
+              EXPECT(parts * 4 <= scratch.parts_at);
+              EXPECT(scratch.parts_at + parts * 64 * block_tokens * 8 <=
+                     scratch.total);
+            }
+}
+
+// On an H200: o of a 7B model, qkv of a 70B model at tp 8, its gate and up.
+SIMT_TEST(PlansOfModels) {
+  using namespace cuda;
+  const auto splits = [](int tokens, int tiles, int blocks) {
+    return PlanMedium({tokens, tiles, blocks, 2}, 132, true).num_splits;
+  };
+  EXPECT_EQ(splits(32, 256, 32), 2);
+  EXPECT_EQ(splits(32, 80, 64), 6);
+  EXPECT_EQ(splits(32, 3584, 64), 1);
+  EXPECT_EQ(splits(256, 256, 32), 1);
 }
 
 // The most digits that a block of threads makes for itself.
@@ -426,7 +496,7 @@ SIMT_TEST(RealLayers) {
       if (layer.cols <= 20480) Check(c, kFused);
       if (layer.cols <= 8192) {
         c.tokens = 17;
-        Check(c, kQuatrainMediumRows);
+        Check(c, output == kQuatrainStore ? int{kQuatrainMediumRows} : kSplit);
       }
     }
 }

@@ -76,7 +76,8 @@ class Int4Linear {
         digits_(weights_.view(0), most_tokens, num_digits),
         out_(shape.out_bytes() * most_tokens * shape.stride()),
         norm_(RandomF32(shape.cols, 1.0f, 8, bench.stream())),
-        marks_(most_tokens) {
+        marks_(most_tokens),
+        scratch_(ProductScratch(num_digits)) {
     MakeDigits(most_tokens, nullptr);
     bench.Synchronize();
   }
@@ -157,7 +158,8 @@ class Int4Linear {
   QuatrainProduct Product(int kernel, int tokens, int copy) const {
     return {weights_.view(copy), digits_.view(), tokens,
             shape_.output,       nullptr,        out_.data(),
-            shape_.stride(),     marks_.data(),  kernel};
+            shape_.stride(),     marks_.data(),  kernel,
+            scratch_.data()};
   }
 
   double OutputBytes(int tokens) const {
@@ -266,6 +268,7 @@ class Int4Linear {
   DeviceArray<unsigned char> out_;
   DeviceArray<float> norm_;
   DeviceArray<int32_t> marks_;
+  DeviceArray<unsigned char> scratch_;  // of products
 };
 
 }  // namespace

@@ -21,7 +21,8 @@ class Layer {
   Layer(Bench& bench, const std::vector<LinearShape>& shapes, int most_tokens)
       : bench_(bench),
         shapes_(shapes),
-        marks_(DeviceArray<int32_t>(most_tokens).Cleared()) {
+        marks_(DeviceArray<int32_t>(most_tokens).Cleared()),
+        scratch_(ProductScratch(2)) {
     DeviceArray<int>::Synchronize();
     double bytes = 0;
     for (const LinearShape& shape : shapes) bytes += Int4Bytes(shape);
@@ -95,7 +96,8 @@ class Layer {
         outs_[l].data(),
         shapes_[l].stride(),
         marks_.data(),
-        tokens <= kMostFewRows ? kQuatrainFewRows : kQuatrainMediumRows};
+        tokens <= kMostFewRows ? kQuatrainFewRows : kQuatrainMediumRows,
+        scratch_.data()};
     if (fused_ && Fits(linear, tokens)) {
       const QuatrainFusedProduct all{x, stride, nullptr, weight, kEps, op};
       CudaOk(Cuda().fused_product(&all, bench_.stream()), "fused_product");
@@ -132,6 +134,7 @@ class Layer {
   std::vector<std::unique_ptr<Digits>> digits_;
   std::vector<DeviceArray<unsigned char>> outs_;
   DeviceArray<int32_t> marks_;
+  DeviceArray<unsigned char> scratch_;  // of products
   std::vector<DeviceArray<float>> residual_, attention_, norm_;
 };
 
