@@ -14,8 +14,9 @@ kernel and family of chips:
   family     80; 86, which stands for 86 and 89; 90
   registers  at most, per thread
   static     bytes of static shared memory, at most
-  dynamic    bytes of dynamic shared memory of its largest launch; ptxas does
-             not know them
+  dynamic    bytes of dynamic shared memory of the launch that `blocks` is said
+             of; ptxas does not know them. Attention of few sequences takes more
+             (attention_plan.cc), since nothing shares its multiprocessor then
   threads    of a block
   blocks     that a multiprocessor must be able to hold, from all of the above
   stack, spill  bytes allowed of the stack frame and of spill loads and stores

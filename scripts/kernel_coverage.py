@@ -6,7 +6,8 @@ line of kernels/cuda was executed.
 
 A line that is not executed needs a reason in tests/kernels/cuda/uncovered.txt: a
 line `FILE: TEXT OF THE LINE`, then an indented reason. A reason for a line that is
-executed, or that is not there, fails too.
+executed, or that is not there, fails too. So does a source that the build does not
+have; its reason stands under `FILE: not built`.
 """
 
 import glob
@@ -80,6 +81,16 @@ def main():
     bad += 1
     print(f"coverage: not executed, and no reason given: {name}:{number}: "
           f"{sources[name][number - 1].strip()}")
+  for pattern in ("*.cu", "*.cc"):
+    for path in sorted(glob.glob(os.path.join(ROOT, "kernels/cuda", pattern))):
+      name = os.path.relpath(path, ROOT)
+      if name in sources:
+        continue
+      key = f"{name}: not built"
+      used.add(key)
+      if not reasons.get(key):
+        bad += 1
+        print(f"coverage: {name} is not built, and no reason given")
   for key in reasons:
     if key not in used:
       bad += 1

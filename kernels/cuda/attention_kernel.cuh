@@ -69,7 +69,7 @@ template <typename Cache, int kRows, int kDims>
 __global__ void __launch_bounds__(kAttendMaxWarps * 32, kRows == 1 ? 2 : 1)
     AttendKernel(AttendArguments args) {
   SIMT_DYNAMIC_SHARED(memory);
-  const AttendBuffers buffers = Carve(memory, args.layout);
+  const AttendBuffers buffers = Carve(memory, args);
   const int num_pieces = *args.num_entries * args.pieces;
   for (int i = blockIdx.x; i < num_pieces; i += gridDim.x) {
     const Piece piece = PieceAt(args, i);

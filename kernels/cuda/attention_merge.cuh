@@ -24,6 +24,8 @@ struct States {
       : o(data),
         m(data + args.rows.total * args.head_dim),
         l(m + args.rows.total) {}
+  __device__ __forceinline__ States(float* all_o, float* all_m, float* all_l)
+      : o(all_o), m(all_m), l(all_l) {}
 
   __device__ __forceinline__ float4& Quad(int i) const {
     return reinterpret_cast<float4*>(o)[i];
@@ -42,8 +44,8 @@ __device__ inline void WeighTiles(const AttendArguments& args,
     if (row >= piece.num_rows) continue;
     float m = segment.m[row];
     for (int earlier = row; earlier < i; earlier += stride)
-      m = MergedMax(m, buffers.sums[earlier].x);
-    const MergeWeights w = WeightsOf(m, buffers.sums[i].x);
+      m = MergedMax(m, buffers.tile_m[earlier]);
+    const MergeWeights w = WeightsOf(m, buffers.tile_m[i]);
     buffers.weights[i] = make_float2(w.a, w.b);
   }
 }
@@ -78,9 +80,8 @@ __device__ inline void MergeTiles(const AttendArguments& args,
       const float2 both = buffers.weights[t * stride + row];
       const MergeWeights w{both.x, both.y};
       if (!w.takes_later()) continue;
-      const float2 later = buffers.sums[t * stride + row];
-      l = Merged(w, l, later.y);
-      m = MergedMax(m, later.x);
+      l = Merged(w, l, buffers.tile_l[t * stride + row]);
+      m = MergedMax(m, buffers.tile_m[t * stride + row]);
     }
     segment.m[row] = m;
     if (HasKeys(m)) segment.l[row] = l;

@@ -80,12 +80,12 @@ __device__ __forceinline__ void AttendMmaPiece(const AttendArguments& args,
   }
   __syncthreads();  // states now take the place of tiles
   if (step == 1) {
-    rows.Leave(piece.num_rows, States(buffers.total, args), nullptr);
+    rows.Leave(piece.num_rows, States(buffers.total, args));
   } else {
     const int first = tile_warp * args.rows.total;
     rows.Leave(piece.num_rows,
-               States(buffers.partials + first * args.head_dim, args),
-               buffers.sums + first);
+               {buffers.partials + first * args.head_dim,
+                buffers.tile_m + first, buffers.tile_l + first});
     ClearTotal(args, piece, buffers);
     MergeTileWarps(args, piece, buffers);
   }
@@ -97,7 +97,8 @@ __device__ __forceinline__ void AttendMmaPiece(const AttendArguments& args,
 // States lie where the tiles were: what the layout says of them is offsets into
 // the same buffer.
 __device__ __forceinline__ AttendBuffers CarveMma(unsigned char* memory,
-                                                  const AttendShared& layout) {
+                                                  const AttendArguments& args) {
+  const AttendShared& layout = args.layout;
   AttendBuffers buffers{};
   buffers.keys = Carve<unsigned char>(memory, layout.keys);
   buffers.values = Carve<unsigned char>(memory, layout.values);
@@ -106,7 +107,8 @@ __device__ __forceinline__ AttendBuffers CarveMma(unsigned char* memory,
   buffers.ranges = Carve<int2>(memory, layout.ranges);
   buffers.flag = Carve<int>(memory, layout.flag);
   buffers.partials = reinterpret_cast<float*>(memory + layout.partials.offset);
-  buffers.sums = reinterpret_cast<float2*>(memory + layout.sums.offset);
+  buffers.tile_m = reinterpret_cast<float*>(memory + layout.sums.offset);
+  buffers.tile_l = buffers.tile_m + args.tile_warps * args.rows.total;
   buffers.weights = reinterpret_cast<float2*>(memory + layout.weights.offset);
   buffers.total = reinterpret_cast<float*>(memory + layout.total.offset);
   return buffers;
@@ -116,7 +118,7 @@ template <typename Cache, int kDim>
 __global__ void __launch_bounds__(kMmaWarps * 32, kDim > 128 ? 2 : 3)
     AttendMmaKernel(AttendArguments args) {
   SIMT_DYNAMIC_SHARED(memory);
-  const AttendBuffers buffers = CarveMma(memory, args.layout);
+  const AttendBuffers buffers = CarveMma(memory, args);
   const int num_pieces = *args.num_entries * args.pieces;
   for (int i = blockIdx.x; i < num_pieces; i += gridDim.x) {
     const Piece piece = PieceAt(args, i);

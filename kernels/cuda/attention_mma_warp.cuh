@@ -113,10 +113,8 @@ class MmaWarp {
     }
   }
 
-  // The state in natural logarithms, as attention_state.cuh has it; sums may be
-  // null.
-  __device__ __forceinline__ void Leave(int num_rows, const States& to,
-                                        float2* sums) const {
+  // The state in natural logarithms, as attention_state.cuh has it.
+  __device__ __forceinline__ void Leave(int num_rows, const States& to) const {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const float l = Sum(i);
@@ -126,12 +124,8 @@ class MmaWarp {
       const bool has_keys = !(m_[i] == LowestScore() && l == 0.0f);
       const float m = has_keys ? __fmul_rn(m_[i], 0.693147182f) : NoKeys();
       if (Lane() % 4 == 0) {
-        if (sums != nullptr) {
-          sums[row] = make_float2(m, l);
-        } else {
-          to.m[row] = m;
-          to.l[row] = l;
-        }
+        to.m[row] = m;
+        to.l[row] = l;
       }
       float* const o = to.o + row * kDim;
 #pragma unroll

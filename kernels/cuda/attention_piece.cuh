@@ -55,7 +55,8 @@ struct AttendBuffers {
   unsigned char* keys;
   unsigned char* values;
   float* partials;
-  float2* sums;
+  float* tile_m;  // sums
+  float* tile_l;
   float2* weights;
   float* queries;
   float* scores;
@@ -73,11 +74,14 @@ __device__ __forceinline__ T* Carve(unsigned char* memory,
 }
 
 __device__ __forceinline__ AttendBuffers Carve(unsigned char* memory,
-                                               const AttendShared& layout) {
+                                               const AttendArguments& args) {
+  const AttendShared& layout = args.layout;
+  float* const sums = Carve<float>(memory, layout.sums);
   return {Carve<unsigned char>(memory, layout.keys),
           Carve<unsigned char>(memory, layout.values),
           Carve<float>(memory, layout.partials),
-          Carve<float2>(memory, layout.sums),
+          sums,
+          sums + args.tile_warps * args.rows.total,
           Carve<float2>(memory, layout.weights),
           Carve<float>(memory, layout.queries),
           Carve<float>(memory, layout.scores),

@@ -65,7 +65,7 @@ struct AttendShared {
   Buffer keys;      // [tile_warps][32][key_stride]
   Buffer values;    // [tile_warps][32][row_bytes]
   Buffer partials;  // f32 [tile_warps][rows][head_dim]: o of the tiles in hand
-  Buffer sums;      // f32 [tile_warps][rows][2]: m, l
+  Buffer sums;      // f32 [2][tile_warps][rows]: m, l
   Buffer weights;   // f32 [tile_warps][rows][2]: a, b
   Buffer queries;   // f32 [rows][head_dim], rotated
   Buffer scores;    // f32 [warps][rows of a warp + 1][32]: p, scales of V

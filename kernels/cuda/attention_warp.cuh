@@ -100,7 +100,10 @@ class WarpTile {
     using Dims = LaneDims<Cache, kDims>;
     const int first_row = tile_warp * args_.rows.total + row_warp * kRows;
     const int lane = static_cast<int>(threadIdx.x % 32);
-    if (lane < kRows) buffers.sums[first_row + lane] = make_float2(m_, l_);
+    if (lane < kRows) {
+      buffers.tile_m[first_row + lane] = m_;
+      buffers.tile_l[first_row + lane] = l_;
+    }
     if (begin_ >= end_) return;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {

@@ -15,6 +15,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/dequant_launchers.h"
+#include "kernels/cuda/dequant_plan.h"
 #include "kernels/cuda/exact_sum.cuh"
 #include "kernels/cuda/gate.cuh"
 #include "kernels/cuda/int4_record.h"
@@ -26,52 +27,6 @@ namespace quatrain::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-// Of dequantized weights: half of the second-level cache of a data-center chip,
-// or all of it where the library's tiles need that to occupy every
-// multiprocessor.
-constexpr int64_t kChunkTargetBytes = int64_t{24} << 20;
-constexpr int64_t kChunkMostBytes = int64_t{48} << 20;
-// A wave: a tile of 128 x 256 results on each of an H200's multiprocessors.
-constexpr int64_t kWaveResults = int64_t{132} * 128 * 256;
-constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
-constexpr int64_t kAlignment = 256;
-
-int64_t Aligned(int64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-// Tiles of 16 outputs that become f16 together: whole waves, if they are more
-// than one. Arithmetic, not yet measured.
-int ChunkTiles(int64_t tokens, int num_tiles, int64_t tile_bytes) {
-  const int64_t wave = std::max<int64_t>(
-      1, kWaveResults / (std::max<int64_t>(1, tokens) * kTileRows));
-  const int64_t target = kChunkTargetBytes / tile_bytes;
-  int64_t tiles =
-      std::max(target, std::min(wave, kChunkMostBytes / tile_bytes));
-  if (tiles > wave) tiles -= tiles % wave;
-  return static_cast<int>(
-      std::max<int64_t>(1, std::min<int64_t>(num_tiles, tiles)));
-}
-
-// Where everything lies in the scratch.
-struct Scratch {
-  int chunk_tiles;
-  int64_t x, scales, weights, y, workspace, total;
-
-  Scratch(int64_t tokens, int rows, int num_pairs) {
-    const int64_t pitch = int64_t{2} * num_pairs * kPairK;
-    chunk_tiles = ChunkTiles(tokens, (rows + kTileRows - 1) / kTileRows,
-                             std::max<int64_t>(1, pitch * kTileRows));
-    const int64_t chunk_rows = int64_t{chunk_tiles} * kTileRows;
-    x = 0;
-    scales = x + Aligned(tokens * pitch);
-    weights = scales + Aligned(tokens * 4);
-    y = weights + Aligned(chunk_rows * pitch);
-    workspace = y + Aligned(tokens * chunk_rows * 4);
-    total = workspace + kWorkspaceBytes;
-  }
-};
-
 struct FinishView {
   int kind;  // QuatrainOutput
   int rows;
@@ -92,8 +47,8 @@ struct FinishView {
 };
 
 __global__ void __launch_bounds__(kThreads) FinishKernel(FinishView op) {
-  const int token = blockIdx.y;
-  const int i = blockIdx.x * kThreads + threadIdx.x;
+  const int token = blockIdx.x;
+  const int i = blockIdx.y * kThreads + threadIdx.x;
   if (i >= op.pitch) return;
   const int output = op.first_row + i;
   if (op.kind == kQuatrainGated) {
@@ -131,12 +86,8 @@ void LaunchFinishProduct(const QuatrainDequantProduct& op, int first_tile,
                         op.out_stride,
                         op.marks};
   simt::launch(FinishKernel,
-               dim3((pitch + kThreads - 1) / kThreads, op.num_tokens),
+               dim3(op.num_tokens, (pitch + kThreads - 1) / kThreads),
                dim3(kThreads), 0, stream, view);
-}
-
-int64_t DequantScratchBytes(int tokens, int rows, int num_pairs) {
-  return Scratch(tokens, rows, num_pairs).total;
 }
 
 int LaunchDequantProduct(const QuatrainDequantProduct& op,
@@ -146,7 +97,7 @@ int LaunchDequantProduct(const QuatrainDequantProduct& op,
   if (linear.num_blocks == 0)
     return runtime::Fail(kQuatrainBadArgument,
                          "dequant product: the linear has no K");
-  const Scratch at(op.num_tokens, linear.rows, linear.num_pairs);
+  const DequantScratch at(op.num_tokens, linear.rows, linear.num_pairs);
   if (op.scratch_bytes < at.total)
     return runtime::Fail(kQuatrainBadArgument,
                          "dequant product: the scratch has " +
@@ -169,7 +120,7 @@ int LaunchDequantProduct(const QuatrainDequantProduct& op,
                                  scratch + at.x,
                                  y,
                                  scratch + at.workspace,
-                                 static_cast<size_t>(kWorkspaceBytes)};
+                                 static_cast<size_t>(kDequantWorkspaceBytes)};
     const int error = runtime::MultiplyHalf(gemm, stream);
     if (error != kQuatrainOk) return error;
     LaunchFinishProduct(op, tile, end, y, scales, on);

@@ -14,7 +14,6 @@
 #include "kernels/cuda/block_table.cuh"
 #include "kernels/cuda/dequant_launchers.h"
 #include "kernels/cuda/int4_mma.cuh"
-#include "kernels/cuda/ptx.h"
 #include "kernels/cuda/simt.h"
 
 namespace quatrain::cuda {
@@ -102,6 +101,13 @@ __device__ void StoreEight(const Weights& weights, uint32_t word,
   reinterpret_cast<uint4*>(to)[1] = {0, 0, 0, 0};
 }
 
+__device__ __forceinline__ uint4 Stream16(const unsigned char* from) {
+  return __ldg(reinterpret_cast<const uint4*>(from));
+}
+__device__ __forceinline__ uint2 Stream8(const unsigned char* from) {
+  return __ldg(reinterpret_cast<const uint2*>(from));
+}
+
 // The lane's two outputs, g and g + 8, of one record.
 template <typename Weights, bool kWide>
 __device__ void DequantizeRecord(const unsigned char* record, int length,
@@ -110,9 +116,9 @@ __device__ void DequantizeRecord(const unsigned char* record, int length,
   const unsigned char* at = record + WeightBytes(length);
   uint4 words;
   if (kWide) {
-    words = ptx::load_stream16(at + g * 16);
+    words = Stream16(at + g * 16);
   } else {
-    const uint2 narrow = ptx::load_stream8(at + g * 8);
+    const uint2 narrow = Stream8(at + g * 8);
     words = {narrow.x, narrow.y, 0, 0};
   }
   const RowHeader header = ReadHeader<kWide>(words, dtype);
@@ -122,13 +128,12 @@ __device__ void DequantizeRecord(const unsigned char* record, int length,
                        to + (g + 8) * row_pitch + 16 * t};
   const int whole = WholePairs(length);
   for (int p = 0; p < whole; ++p) {
-    const uint4 w =
-        ptx::load_stream16(record + p * kPairBytes + lane * kChunkBytes);
+    const uint4 w = Stream16(record + p * kPairBytes + lane * kChunkBytes);
     StoreSixteen(low, w.x, w.z, rows[0] + p * kPairK);
     StoreSixteen(high, w.y, w.w, rows[1] + p * kPairK);
   }
   if (whole == NumPairs(length)) return;
-  const uint2 w = ptx::load_stream8(record + whole * kPairBytes + lane * 8);
+  const uint2 w = Stream8(record + whole * kPairBytes + lane * 8);
   StoreEight(low, w.x, rows[0] + whole * kPairK);
   StoreEight(high, w.y, rows[1] + whole * kPairK);
 }

@@ -109,7 +109,7 @@ Plan MakePlan(const HalfGemm& gemm, cublasLtHandle_t handle) {
   return plan;
 }
 
-const Plan& PlanFor(const HalfGemm& gemm) {
+Plan PlanFor(const HalfGemm& gemm) {
   using Key = std::tuple<int, bool, int, int, int>;
   static std::mutex mutex;
   static std::map<int, cublasLtHandle_t> handles;
@@ -121,9 +121,12 @@ const Plan& PlanFor(const HalfGemm& gemm) {
   cublasLtHandle_t& handle = handles[device];
   if (handle == nullptr && Library().create(&handle) != CUBLAS_STATUS_SUCCESS)
     handle = nullptr;  // the plan's first step will say so
-  auto [entry, is_new] = plans.try_emplace(key);
-  if (is_new) entry->second = MakePlan(gemm, handle);
-  return entry->second;
+  const auto known = plans.find(key);
+  if (known != plans.end()) return known->second;
+  const Plan plan = MakePlan(gemm, handle);
+  // What failed once, for want of memory perhaps, is tried again.
+  if (plan.status == CUBLAS_STATUS_SUCCESS) plans.emplace(key, plan);
+  return plan;
 }
 
 }  // namespace
@@ -131,7 +134,7 @@ const Plan& PlanFor(const HalfGemm& gemm) {
 int MultiplyHalf(const HalfGemm& gemm, QuatrainStream stream) {
   const CublasLt& lt = Library();
   if (!lt.failure.empty()) return Fail(kQuatrainNotSupported, lt.failure);
-  const Plan& plan = PlanFor(gemm);
+  const Plan plan = PlanFor(gemm);
   cublasStatus_t status = plan.status;
   const float one = 1.0f, zero = 0.0f;
   if (status == CUBLAS_STATUS_SUCCESS)

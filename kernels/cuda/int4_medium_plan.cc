@@ -2,15 +2,10 @@
 
 #include <algorithm>
 
-#include "kernels/cuda/int4_record.h"
-
 namespace quatrain::cuda {
 namespace {
 
 int CeilDiv(int a, int b) { return (a + b - 1) / b; }
-
-// Two blocks of threads that split fit a multiprocessor.
-int MostParts(int num_sms) { return 2 * num_sms; }
 
 constexpr int kMostSplits = 8;  // the last to arrive reads what all have left
 
@@ -26,7 +21,7 @@ int Cost(int places, int num_splits, int num_blocks, int num_sms) {
 int NumSplits(int places, int num_blocks, int num_sms) {
   int best = 1;
   for (int splits = 2; splits <= std::min(kMostSplits, num_blocks); ++splits)
-    if (places * splits <= MostParts(num_sms) &&
+    if (places * splits <= MostMediumParts(num_sms) &&
         Cost(places, splits, num_blocks, num_sms) <
             Cost(places, best, num_blocks, num_sms))
       best = splits;
@@ -46,16 +41,6 @@ MediumPlan PlanMedium(const MediumShape& shape, int num_sms, bool can_split) {
       can_split ? NumSplits(places, shape.num_blocks, num_sms) : 1;
   const int each = CeilDiv(shape.num_blocks, splits);
   return {1, each == 0 ? 1 : CeilDiv(shape.num_blocks, each), each};
-}
-
-MediumScratch MediumScratchOf(int num_sms, int num_digits) {
-  constexpr int64_t kAlignment = 256;
-  const int64_t parts = MostParts(num_sms);
-  const int64_t tickets = parts * sizeof(unsigned);
-  const int64_t at = (tickets + kAlignment - 1) / kAlignment * kAlignment;
-  const int64_t sums =
-      int64_t{medium::kWarpRows} * kTileRows * medium::BlockTokens(num_digits);
-  return {at, at + parts * sums * int64_t{sizeof(int64_t)}};
 }
 
 }  // namespace quatrain::cuda

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/int4_record.h"
+
 // How the product for many tokens is cut over blocks of threads; pure
 // functions.
 namespace quatrain::cuda {
@@ -37,12 +39,24 @@ struct MediumPlan {
 // can_split: there is scratch.
 MediumPlan PlanMedium(const MediumShape& shape, int num_sms, bool can_split);
 
+// Blocks of threads of one launch that split: two fit a multiprocessor.
+constexpr int MostMediumParts(int num_sms) { return 2 * num_sms; }
+
 // The scratch of splits, in bytes: a ticket for each place where some meet,
 // then the sums of each of them.
 struct MediumScratch {
   int64_t parts_at;
   int64_t total;
+
+  MediumScratch(int num_sms, int num_digits) {
+    constexpr int64_t kAlignment = 256;
+    const int64_t parts = MostMediumParts(num_sms);
+    const int64_t tickets = parts * int64_t{sizeof(unsigned)};
+    const int64_t sums = int64_t{medium::kWarpRows} * kTileRows *
+                         medium::BlockTokens(num_digits);
+    parts_at = (tickets + kAlignment - 1) / kAlignment * kAlignment;
+    total = parts_at + parts * sums * int64_t{sizeof(int64_t)};
+  }
 };
-MediumScratch MediumScratchOf(int num_sms, int num_digits);
 
 }  // namespace quatrain::cuda

@@ -131,8 +131,8 @@ const char* LaunchMediumRows(const QuatrainProduct& op, int num_sms,
       Int4Blocks(op.linear),
       OutputOf(op),
       {plan.split_blocks, reinterpret_cast<unsigned*>(scratch),
-       reinterpret_cast<int64_t*>(
-           scratch + MediumScratchOf(num_sms, num_digits).parts_at)},
+       reinterpret_cast<int64_t*>(scratch +
+                                  MediumScratch(num_sms, num_digits).parts_at)},
       plan.num_splits};
   (num_digits == 2 ? LaunchRowTiles<2>
                    : LaunchRowTiles<1>)(launch, plan.row_tiles,

@@ -24,7 +24,6 @@ bool FusedProductFits(int num_tokens, int num_pairs, int num_blocks,
                       int num_digits);
 const char* LaunchFusedProduct(const QuatrainFusedProduct& op, int num_sms,
                                simt::Stream stream);
-int64_t DequantScratchBytes(int tokens, int rows, int num_pairs);
 // Calls a library between its kernels: answers with a code of its own.
 int LaunchDequantProduct(const QuatrainDequantProduct& op,
                          QuatrainStream stream);

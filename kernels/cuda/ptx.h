@@ -327,12 +327,17 @@ inline bool make_tensor_map_2d(TensorMap* map, const void* base,
                                uint64_t rows, uint64_t row_bytes,
                                uint32_t box_columns, uint32_t box_rows,
                                bool swizzle128) {
+  constexpr const char* kName = "cuTensorMapEncodeTiled";
   void* entry = nullptr;
   cudaDriverEntryPointQueryResult found;
-  if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000,
-                                       cudaEnableDefault,
-                                       &found) != cudaSuccess ||
-      found != cudaDriverEntryPointSuccess)
+#if CUDART_VERSION >= 12050
+  const cudaError_t error = cudaGetDriverEntryPointByVersion(
+      kName, &entry, 12000, cudaEnableDefault, &found);
+#else
+  const cudaError_t error =
+      cudaGetDriverEntryPoint(kName, &entry, cudaEnableDefault, &found);
+#endif
+  if (error != cudaSuccess || found != cudaDriverEntryPointSuccess)
     return false;
   const cuuint64_t sizes[2] = {columns, rows};
   const cuuint64_t strides[1] = {row_bytes};

@@ -62,6 +62,14 @@ set(QUATRAIN_KERNEL_TESTS
 set(QUATRAIN_KERNEL_TEST_KERNELS
   tests/kernels/cuda/conformance.cu)
 
+# Built by nvcc so that an assembler sees every wrapper of ptx.h; no test
+# launches them on a device.
+set(QUATRAIN_KERNEL_ASSEMBLED
+  tests/kernels/cuda/assembled.cu
+  tests/kernels/simt/hopper.cu
+  tests/kernels/simt/sound.cu
+  tests/kernels/simt/tables.cu)
+
 # bench_cuda_kernels
 set(QUATRAIN_KERNEL_BENCH
   tests/kernels/cuda/bench/attention.cc

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_mma.h"
+#include "kernels/cuda/dequant_plan.h"
 #include "kernels/cuda/int4_medium_plan.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/layout.h"
@@ -35,7 +36,11 @@ int Product(const QuatrainProduct* op, QuatrainStream stream) {
 }
 
 int64_t ProductScratchBytes(int num_sms, int num_digits) {
-  return MediumScratchOf(num_sms, num_digits).total;
+  return MediumScratch(num_sms, num_digits).total;
+}
+
+int64_t DequantScratchBytes(int num_tokens, int rows, int num_pairs) {
+  return DequantScratch(num_tokens, rows, num_pairs).total;
 }
 
 int FusedFits(int num_tokens, int num_pairs, int num_blocks, int num_digits) {

@@ -198,7 +198,9 @@ struct QuatrainFusedProduct {
 
 // The product of the default mode for long prompts, which rounds differently:
 // weights and activations in f16 (bf16 where the scales are), by the library
-// cublasLt. kQuatrainNotSupported where that is not installed.
+// cublasLt. kQuatrainNotSupported where that is not installed. The first call
+// for a shape and number of tokens asks the library how: not while a stream is
+// captured.
 struct QuatrainDequantProduct {
   struct QuatrainInt4 linear;
   const float* x;  // [num_tokens, x_stride]

@@ -23,6 +23,15 @@ inline uint32_t SharedLimit(int compute_capability) {
                                     : 99 * 1024;
 }
 
+// `compute_capability`, or the device's where a block that is planned for the
+// other does not fit it.
+inline int CapabilityToRun(int compute_capability) {
+  const int device = Device().compute_capability;
+  return SharedLimit(compute_capability) <= SharedLimit(device)
+             ? compute_capability
+             : device;
+}
+
 // check(shape, list, sequences) for shapes of one KV head on every device.
 template <typename Check>
 void ForAttendShapes(std::span<const QuatrainDType> dtypes,

@@ -14,6 +14,7 @@
 #include "kernels/cuda/table.h"
 #include "kernels/math.h"
 #include "kernels/reference_math.h"
+#include "tests/kernels/cuda/attend_shape.h"
 #include "tests/kernels/cuda/attention_stored.h"
 #include "tests/kernels/cuda/rank_heads.h"
 
@@ -298,7 +299,7 @@ inline QuatrainAttendShape AttendStep::Shape() const {
           .window = case_.window,
           .max_tokens = static_cast<int>(positions_.size()),
           .max_sequences = static_cast<int>(ends_.size()) - 1,
-          .compute_capability = case_.compute_capability,
+          .compute_capability = CapabilityToRun(case_.compute_capability),
           .num_sms = case_.num_sms,
           .uses_mma = case_.uses_mma};
 }

@@ -154,7 +154,7 @@ double MostReads(const AttentionShape& shape) {
 
 // Decode reads K and V of a KV head once for all its query heads, and writes
 // what is new; a chunk has been stored before. `conflicts` are outside of the
-// main loop: of attend()'s tiles in hand, whose m is every other word; of
+// main loop: of attend() one a piece at head_dim 80, and where splits merge; of
 // attend_mma() 6 per row where its query is written, before the loop, and what
 // its warps leave.
 CounterLine CountAttend(const AttentionShape& shape, uint64_t conflicts,
@@ -220,13 +220,13 @@ std::vector<CounterLine> CountAttention() {
     lines.push_back(CountStore({16, 2, 128, dtype, prompt}));
     const EqualSequences step{4, 801, 1};
     lines.push_back(CountAttend({2, 2, 128, dtype, step}, 0));
-    lines.push_back(CountAttend({16, 2, 128, dtype, step}, 100));
+    lines.push_back(CountAttend({16, 2, 128, dtype, step}, 0));
   }
   const QuatrainDType f16 = kQuatrainF16;
-  lines.push_back(CountAttend({4, 4, 80, f16, {2, 600, 1}}, 10));
-  lines.push_back(CountAttend({16, 2, 128, f16, {1, 1100, 1}, 4}, 80, 1.05));
-  lines.push_back(CountAttend({2, 2, 128, f16, {1, 320, 48}}, 20));
-  lines.push_back(CountAttend({8, 1, 128, f16, {1, 320, 48}}, 120));
+  lines.push_back(CountAttend({4, 4, 80, f16, {2, 600, 1}}, 8));
+  lines.push_back(CountAttend({16, 2, 128, f16, {1, 1100, 1}, 4}, 18, 1.05));
+  lines.push_back(CountAttend({2, 2, 128, f16, {1, 320, 48}}, 0));
+  lines.push_back(CountAttend({8, 1, 128, f16, {1, 320, 48}}, 0));
   lines.push_back(CountAttend({2, 2, 128, f16, {4, 801, 1}, 1, true}, 768));
   lines.push_back(CountAttend({16, 2, 128, f16, {4, 801, 1}, 1, true}, 3080));
   lines.push_back(CountAttend({2, 2, 128, f16, {1, 320, 64}, 1, true}, 768));

@@ -196,6 +196,21 @@ SIMT_TEST(RaggedBlocks) {
   Check({3, 432, 21, 32, 72});
 }
 
+// K, groups and a rank's part of 7B, 34B and 70B models; N is whole on a GPU.
+SIMT_TEST(RealLayers) {
+  struct Layer {
+    int cols, group, rows;
+  };
+  for (const Layer& layer : {Layer{4096, 128, 4096},
+                             {11008, 128, 37},
+                             {1408, 128, 4096},
+                             {896, 64, 7168},
+                             {3584, 128, 8192},
+                             {8192, 128, 1280}})
+    Check({3, layer.cols, Cuda().is_emulation != 0 ? 37 : layer.rows,
+           layer.group});
+}
+
 SIMT_TEST(NormAndRowsOfEverySize) {
   for (const float scale : {1e-30f, 1e-4f, 1.0f, 1e4f}) {
     Case c{4, 300, 21};

@@ -21,11 +21,16 @@ inline void CudaOk(int error, const char* what) {
   std::_Exit(1);
 }
 
-inline int NumSms() {
-  QuatrainDeviceInfo info;
-  CudaOk(Cuda().device_info(0, &info), "device_info");
-  return info.num_sms;
+inline const QuatrainDeviceInfo& Device() {
+  static const QuatrainDeviceInfo device = [] {
+    QuatrainDeviceInfo info;
+    CudaOk(Cuda().device_info(0, &info), "device_info");
+    return info;
+  }();
+  return device;
 }
+
+inline int NumSms() { return Device().num_sms; }
 
 // An array on the device; starts as garbage, which the emulation makes NaN.
 template <typename T>

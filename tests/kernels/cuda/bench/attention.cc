@@ -78,6 +78,8 @@ class Attention {
             {shape_.cache_bytes() +
                  4.0 * shape_.tokens() * (QkvWidth() + OutWidth()),
              Operations(), shape_.uses_mma ? Unit::kTensorF16 : Unit::kF32}};
+    row.exact = shape_.uses_mma == 0;
+    row.task = Task();
     if (!shape_.decode()) Store(0);
     row.times = bench_.Measure([&](int i) { Attend(i); }, copies_);
     row.wanted_floor = shape_.wanted;
@@ -92,11 +94,14 @@ class Attention {
   int NumFreqs() const { return shape_.head_dim / 2; }
 
   std::string Kernel() const {
+    return Task() + (shape_.uses_mma ? " mma" : "");
+  }
+
+  std::string Task() const {
     const char* cache = shape_.dtype == kQuatrainInt8  ? " int8"
                         : shape_.dtype == kQuatrainFp8 ? " fp8"
                                                        : " f16";
-    return (shape_.decode() ? "decode" : "prefill") + std::string(cache) +
-           (shape_.uses_mma ? " mma" : "");
+    return (shape_.decode() ? "decode" : "prefill") + std::string(cache);
   }
 
   // A multiply-add for q * k and one for p * v.
@@ -200,6 +205,7 @@ std::vector<AttentionShape> ExactShapes(bool smoke) {
           {"7B", 32, 32, 128, kQuatrainF16, 8, 1024, 1, 0},
           {"8B", 32, 8, 128, kQuatrainF16, 32, 4096, 1, 0.80},
           {"8B", 32, 8, 128, kQuatrainInt8, 32, 4096, 1, 0},
+          {"8B", 32, 8, 128, kQuatrainF16, 1, 4096, 1, 0},
           {"70B", 64, 8, 128, kQuatrainF16, 32, 4096, 1, 0.80},
           {"70B", 64, 8, 128, kQuatrainF16, 1, 4096, 1, 0},
           {"7B", 32, 32, 128, kQuatrainF16, 1, 2048, 2048, 0},
@@ -215,8 +221,9 @@ std::vector<AttentionShape> MmaShapes(bool smoke) {
       shapes.push_back({"tiny", 4, 2, 64, dtype, 1, 40, 20, 0, 1});
       continue;
     }
-    shapes.push_back({"7B", 32, 32, 128, dtype, 32, 4096, 1, 0, 1});
-    shapes.push_back({"8B", 32, 8, 128, dtype, 32, 4096, 1, 0, 1});
+    const double wanted = dtype == kQuatrainF16 ? 0.80 : 0.0;
+    shapes.push_back({"7B", 32, 32, 128, dtype, 32, 4096, 1, wanted, 1});
+    shapes.push_back({"8B", 32, 8, 128, dtype, 32, 4096, 1, wanted, 1});
     shapes.push_back({"8B", 32, 8, 128, dtype, 1, 4096, 1, 0, 1});
     shapes.push_back({"70B", 64, 8, 128, dtype, 1, 2048, 2048, 0, 1});
   }

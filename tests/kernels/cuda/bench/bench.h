@@ -47,6 +47,9 @@ struct Row {
   int tokens = 0;
   Work work;
   bool exact = true;  // has the bits of docs/numerics.md
+  // What rows of both modes do alike, for the slowdown of --deterministic;
+  // empty: what only exact kernels do.
+  std::string task;
   Times times;
   double cublas_us = 0;      // f16 of the same shape; 0: there is none
   double wanted_floor = 0;   // share of the floor that is wanted; 0: none

@@ -24,7 +24,8 @@ constexpr Kernel kKernels[] = {
     {kQuatrainMediumRows, "medium", 1 << 30},
 };
 
-// What is wanted of the fastest exact kernel: a share of the floor.
+// What is wanted of the fastest kernel, up to 16 tokens an exact one: a share
+// of the floor.
 struct Target {
   const char* model;
   int tokens;
@@ -32,9 +33,8 @@ struct Target {
 };
 constexpr Target kTargets[] = {
     {"7B", 1, 0.80}, {"70B", 1, 0.88}, {"7B", 64, 0.70}, {"70B", 64, 0.70}};
-// The default mode's product for long prompts, beside cuBLAS.
-constexpr int kLongPrompt = 4096;
-constexpr double kDefaultOfCublas = 0.95;
+// Of the default mode's fastest, beside cuBLAS.
+double WantedOfCublas(int tokens) { return tokens <= 128 ? 1.0 : 0.95; }
 constexpr int kLeastDequant = 64;  // tokens from which it is tried
 
 // cuBLAS's times for one linear, in microseconds, one per count of tokens.
@@ -83,12 +83,13 @@ class Int4Linear {
   }
 
   // A row per kernel; the fastest has the targets.
-  void Run(int tokens, double cublas_us) {
+  void Run(int tokens, double cublas_us, bool dequantizes) {
     Compare(tokens);
     std::vector<Row> rows;
     for (const Kernel& kernel : kKernels)
       if (tokens <= kernel.most_tokens)
         rows.push_back(Time(kernel, tokens, cublas_us));
+    if (dequantizes) AddDequant(tokens, cublas_us, rows);
     SetTargets(rows);
     for (Row& row : rows) bench_.Add(std::move(row));
   }
@@ -119,8 +120,9 @@ class Int4Linear {
     MakeDigits(most_tokens_, nullptr);  // as the other rows want them
   }
 
+ private:
   // The default mode's product; nothing where cublasLt is not installed.
-  void RunDequant(int tokens, double cublas_us) {
+  void AddDequant(int tokens, double cublas_us, std::vector<Row>& rows) {
     const QuatrainInt4 linear = weights_.view(0);
     const int64_t scratch_bytes =
         Cuda().dequant_scratch_bytes(tokens, linear.rows, linear.num_pairs);
@@ -148,13 +150,12 @@ class Int4Linear {
                  OutputBytes(tokens),
              2.0 * tokens * shape_.rows * shape_.cols, Unit::kTensorF16}};
     row.exact = false;
+    row.task = "product";
     row.cublas_us = cublas_us;
     row.times = bench_.Measure(launch, weights_.num_copies());
-    if (tokens == kLongPrompt) row.wanted_cublas = kDefaultOfCublas;
-    bench_.Add(std::move(row));
+    rows.push_back(std::move(row));
   }
 
- private:
   QuatrainProduct Product(int kernel, int tokens, int copy) const {
     return {weights_.view(copy), digits_.view(), tokens,
             shape_.output,       nullptr,        out_.data(),
@@ -175,6 +176,7 @@ class Int4Linear {
         {weights_.weight_bytes() + digits_.bytes(tokens) + OutputBytes(tokens),
          2.0 * num_digits_ * tokens * shape_.rows * shape_.cols,
          Unit::kTensorInt8}};
+    row.task = "product";
     row.cublas_us = cublas_us;
     return row;
   }
@@ -207,11 +209,13 @@ class Int4Linear {
   }
 
   void SetTargets(std::vector<Row>& rows) const {
+    if (num_digits_ != 2) return;
     Row* best = &rows[0];
     for (Row& row : rows)
       if (row.times.median < best->times.median) best = &row;
+    best->wanted_cublas = WantedOfCublas(best->tokens);
     for (const Target& target : kTargets)
-      if (num_digits_ == 2 && best->tokens == target.tokens &&
+      if (best->tokens == target.tokens &&
           std::string(shape_.model) == target.model)
         best->wanted_floor = target.of_floor;
   }
@@ -288,10 +292,9 @@ void BenchInt4(Bench& bench, Cublas* cublas) {
         PrintHead(shape.Describe() +
                   (num_digits == 2 ? ", exact" : ", one digit (int8)"));
         for (size_t i = 0; i < tokens.size(); ++i) {
-          linear.Run(tokens[i], cublas_us[i]);
+          linear.Run(tokens[i], cublas_us[i],
+                     num_digits == 2 && tokens[i] >= least_dequant);
           linear.RunFused(tokens[i], cublas_us[i]);
-          if (num_digits == 2 && tokens[i] >= least_dequant)
-            linear.RunDequant(tokens[i], cublas_us[i]);
         }
       }
     }

@@ -114,6 +114,7 @@ int Run(const Options& options, const QuatrainDeviceInfo& device) {
   }
   if (!options.smoke) {
     PrintChoice(bench);
+    PrintSlowdown(bench);
     PrintTargets(bench);
   }
   std::printf("%zu rows in %.0f s, %d wrong results\n", bench.rows().size(),

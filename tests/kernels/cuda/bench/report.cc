@@ -1,5 +1,6 @@
 #include "tests/kernels/cuda/bench/report.h"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <map>
@@ -252,6 +253,31 @@ void PrintTargets(const Bench& bench) {
 void PrintChoice(const Bench& bench) {
   PrintFastest(bench, true);
   PrintFastest(bench, false);
+}
+
+void PrintSlowdown(const Bench& bench) {
+  struct Best {
+    double exact = 0, other = 0;  // microseconds; 0: no such kernel
+  };
+  std::map<std::string, std::map<int, Best>> tasks;
+  for (const Row& row : bench.rows()) {
+    if (row.task.empty() || row.group.find("with digits") != std::string::npos)
+      continue;
+    Best& best =
+        tasks[row.group + " " + row.task + ", " + row.shape][row.tokens];
+    double& us = row.exact ? best.exact : best.other;
+    if (us == 0 || row.times.median < us) us = row.times.median;
+  }
+  std::printf("\n--deterministic: time over that of the default mode\n");
+  for (const auto& [task, by_tokens] : tasks) {
+    std::string cells;
+    for (const auto& [tokens, best] : by_tokens)
+      if (best.exact > 0 && best.other > 0)
+        cells += Format(" %d %.2f |", tokens,
+                        best.exact / std::min(best.exact, best.other));
+    if (!cells.empty())
+      std::printf("| %-40s |%s\n", task.c_str(), cells.c_str());
+  }
 }
 
 bool WriteJson(const Bench& bench, const Machine& machine) {

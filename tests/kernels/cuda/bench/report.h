@@ -24,6 +24,8 @@ void PrintRow(const Bench& bench, const Row& row);
 // What was wanted and what was reached; the fastest kernel of every shape.
 void PrintTargets(const Bench& bench);
 void PrintChoice(const Bench& bench);
+// How much longer the exact kernels take where the default mode has others.
+void PrintSlowdown(const Bench& bench);
 
 // False, after a line that says why, where it cannot be written.
 bool WriteJson(const Bench& bench, const Machine& machine);
