@@ -116,6 +116,14 @@ void LaunchRowTiles(const MediumLaunch& op, int row_tiles, bool wide,
                                                                        stream);
 }
 
+Split SplitOf(void* scratch, int split_blocks, int num_sms, int num_digits) {
+  if (scratch == nullptr) return {split_blocks, nullptr, nullptr};
+  unsigned char* parts = static_cast<unsigned char*>(scratch) +
+                         MediumScratch(num_sms, num_digits).parts_at;
+  return {split_blocks, static_cast<unsigned*>(scratch),
+          reinterpret_cast<int64_t*>(parts)};
+}
+
 }  // namespace
 
 const char* LaunchMediumRows(const QuatrainProduct& op, int num_sms,
@@ -125,14 +133,9 @@ const char* LaunchMediumRows(const QuatrainProduct& op, int num_sms,
   const MediumPlan plan = PlanMedium(
       {op.num_tokens, view.num_tiles, op.linear.num_blocks, num_digits},
       num_sms, op.scratch != nullptr);
-  unsigned char* scratch = static_cast<unsigned char*>(op.scratch);
   const MediumLaunch launch{
-      view,
-      Int4Blocks(op.linear),
-      OutputOf(op),
-      {plan.split_blocks, reinterpret_cast<unsigned*>(scratch),
-       reinterpret_cast<int64_t*>(scratch +
-                                  MediumScratch(num_sms, num_digits).parts_at)},
+      view, Int4Blocks(op.linear), OutputOf(op),
+      SplitOf(op.scratch, plan.split_blocks, num_sms, num_digits),
       plan.num_splits};
   (num_digits == 2 ? LaunchRowTiles<2>
                    : LaunchRowTiles<1>)(launch, plan.row_tiles,
