@@ -16,10 +16,9 @@
 
 #include "kernels/cuda/dequant_launchers.h"
 #include "kernels/cuda/dequant_plan.h"
-#include "kernels/cuda/exact_sum.cuh"
-#include "kernels/cuda/gate.cuh"
 #include "kernels/cuda/int4_record.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/product_output.cuh"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/simt.h"
 
@@ -27,46 +26,30 @@ namespace quatrain::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+
 struct FinishView {
-  int kind;  // QuatrainOutput
-  int rows;
-  const float* bias;
   const float* y;
   int pitch;  // of y: outputs of the chunk
   const float* scales;
-  int first_row;
-  void* out;
-  int64_t stride;
-  int32_t* marks;
+  int first_tile;
 
-  __device__ float Value(int token, int i) const {
-    const float value =
-        __fmul_rn(y[static_cast<size_t>(token) * pitch + i], scales[token]);
-    return bias != nullptr ? __fadd_rn(value, bias[first_row + i]) : value;
+  __device__ float Sum(int token, int i) const {
+    return __fmul_rn(y[static_cast<size_t>(token) * pitch + i], scales[token]);
   }
 };
 
-__global__ void __launch_bounds__(kThreads) FinishKernel(FinishView op) {
+__global__ void __launch_bounds__(kThreads)
+    FinishKernel(FinishView op, FloatOutput out) {
   const int token = blockIdx.x;
   const int i = blockIdx.y * kThreads + threadIdx.x;
   if (i >= op.pitch) return;
-  const int output = op.first_row + i;
-  if (op.kind == kQuatrainGated) {
-    const int channel = output / kTileRows * (kTileRows / 2) + i % kTileRows;
-    if (i % kTileRows >= kTileRows / 2 || 2 * channel >= op.rows) return;
-    static_cast<float*>(op.out)[token * op.stride + channel] =
-        Gated(op.Value(token, i), op.Value(token, i + kTileRows / 2));
+  if (out.kind != kQuatrainGated) {
+    out.Store(op.Sum(token, i), token, op.first_tile * kTileRows + i);
     return;
   }
-  if (output >= op.rows) return;
-  const float value = op.Value(token, i);
-  if (op.kind == kQuatrainStore) {
-    static_cast<float*>(op.out)[token * op.stride + output] = value;
-    return;
-  }
-  // The same partial sums as the exact product's, so that all ranks may add.
-  if (!(fabsf(value) < kMaxContribution)) atomicOr(&op.marks[token], 1);
-  static_cast<int64_t*>(op.out)[token * op.stride + output] = ToFixed(value);
+  if (i % kTileRows >= kTileRows / 2) return;
+  out.StoreGated(op.Sum(token, i), op.Sum(token, i + kTileRows / 2), token,
+                 op.first_tile + i / kTileRows, i % kTileRows);
 }
 
 }  // namespace
@@ -75,19 +58,10 @@ void LaunchFinishProduct(const QuatrainDequantProduct& op, int first_tile,
                          int last_tile, const float* y, const float* scales,
                          simt::Stream stream) {
   const int pitch = (last_tile - first_tile) * kTileRows;
-  const FinishView view{op.output,
-                        op.linear.rows,
-                        op.bias,
-                        y,
-                        pitch,
-                        scales,
-                        first_tile * kTileRows,
-                        op.out,
-                        op.out_stride,
-                        op.marks};
   simt::launch(FinishKernel,
                dim3(op.num_tokens, (pitch + kThreads - 1) / kThreads),
-               dim3(kThreads), 0, stream, view);
+               dim3(kThreads), 0, stream,
+               FinishView{y, pitch, scales, first_tile}, OutputOf(op));
 }
 
 int LaunchDequantProduct(const QuatrainDequantProduct& op,

@@ -24,9 +24,11 @@ bool FusedProductFits(int num_tokens, int num_pairs, int num_blocks,
                       int num_digits);
 const char* LaunchFusedProduct(const QuatrainFusedProduct& op, int num_sms,
                                simt::Stream stream);
-// Calls a library between its kernels: answers with a code of its own.
+// These two answer with a code of their own; the first calls a library between
+// its kernels.
 int LaunchDequantProduct(const QuatrainDequantProduct& op,
                          QuatrainStream stream);
+int LaunchHalfProduct(const QuatrainDequantProduct& op, QuatrainStream stream);
 const char* LaunchDenseProduct(const QuatrainDenseProduct& op,
                                simt::Stream stream);
 const char* LaunchStoreMarks(const QuatrainStoreMarks& op, simt::Stream stream);

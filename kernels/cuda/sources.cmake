@@ -21,6 +21,7 @@ set(QUATRAIN_KERNEL_SOURCES
   kernels/cuda/digits.cu
   kernels/cuda/half_rows.cu
   kernels/cuda/int4_few_rows.cu
+  kernels/cuda/int4_half_rows.cu
   kernels/cuda/int4_medium_plan.cc
   kernels/cuda/int4_medium_rows.cu
   kernels/cuda/kv_store.cu
@@ -54,6 +55,7 @@ set(QUATRAIN_KERNEL_TESTS
   attention_mma
   conformance
   dequant
+  half
   product
   rows
   sampling)

@@ -6,6 +6,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/dequant_plan.h"
+#include "kernels/cuda/int4_half_plan.h"
 #include "kernels/cuda/int4_medium_plan.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/layout.h"
@@ -43,6 +44,10 @@ int64_t DequantScratchBytes(int num_tokens, int rows, int num_pairs) {
   return DequantScratch(num_tokens, rows, num_pairs).total;
 }
 
+int64_t HalfScratchBytes(int num_tokens, int num_pairs, int num_blocks) {
+  return HalfScratch(num_tokens, num_pairs, num_blocks).total;
+}
+
 int FusedFits(int num_tokens, int num_pairs, int num_blocks, int num_digits) {
   return FusedProductFits(num_tokens, num_pairs, num_blocks, num_digits) ? 1
                                                                          : 0;
@@ -75,6 +80,11 @@ int PackDense(const QuatrainDense* linear, void* tiles, const void* from,
 int DequantProduct(const QuatrainDequantProduct* op, QuatrainStream stream) {
   const int error = LaunchDequantProduct(*op, stream);
   return error != kQuatrainOk ? error : runtime::CheckLaunch("dequant_product");
+}
+
+int HalfProduct(const QuatrainDequantProduct* op, QuatrainStream stream) {
+  const int error = LaunchHalfProduct(*op, stream);
+  return error != kQuatrainOk ? error : runtime::CheckLaunch("half_product");
 }
 
 int LayOutBlocks(const QuatrainBlocks* blocks, int is_int4, int dtype,
@@ -125,6 +135,8 @@ QuatrainCudaV1 MakeTable() {
   table.fused_product = FusedProduct;
   table.dequant_scratch_bytes = DequantScratchBytes;
   table.dequant_product = DequantProduct;
+  table.half_scratch_bytes = HalfScratchBytes;
+  table.half_product = HalfProduct;
   table.dense_product = Launch<QuatrainDenseProduct, LaunchDenseProduct>;
   table.store_marks = Launch<QuatrainStoreMarks, LaunchStoreMarks>;
   table.embed = Launch<QuatrainEmbed, LaunchEmbed>;

@@ -25,7 +25,8 @@
 //    aligned.
 //
 // Every operation is exact, that is, it gives the bits of docs/numerics.md, but
-// for dequant_product() and attend_mma(), which round differently.
+// for dequant_product(), half_product() and attend_mma(), which round
+// differently.
 
 #ifdef __cplusplus
 extern "C" {
@@ -196,11 +197,14 @@ struct QuatrainFusedProduct {
   struct QuatrainProduct product;
 };
 
-// The product of the default mode for long prompts, which rounds differently:
-// weights and activations in f16 (bf16 where the scales are), by the library
-// cublasLt. kQuatrainNotSupported where that is not installed. The first call
-// for a shape and number of tokens asks the library how: not while a stream is
-// captured.
+// Products of the default mode, which round differently: activations are f16
+// (bf16 where the scales are).
+//
+// dequant_product(), for long prompts: so are weights, by the library cublasLt.
+// kQuatrainNotSupported where that is not installed. The first call for a shape
+// and number of tokens asks the library how: not while a stream is captured.
+//
+// half_product(), for less: weights stay exact, in one kernel; no library.
 struct QuatrainDequantProduct {
   struct QuatrainInt4 linear;
   const float* x;  // [num_tokens, x_stride]
@@ -213,9 +217,10 @@ struct QuatrainDequantProduct {
   const float* bias;  // as the tiles lie; or NULL
   void* out;
   int64_t out_stride;
-  int32_t* marks;         // [num_tokens]: set
-  void* scratch;          // 256-byte aligned
-  int64_t scratch_bytes;  // at least dequant_scratch_bytes()
+  int32_t* marks;  // [num_tokens]: set
+  void* scratch;   // 256-byte aligned
+  // At least dequant_scratch_bytes(), half_scratch_bytes().
+  int64_t scratch_bytes;
 };
 
 struct QuatrainDenseProduct {
@@ -347,6 +352,9 @@ struct QuatrainCudaV1 {
   int64_t (*dequant_scratch_bytes)(int num_tokens, int rows, int num_pairs);
   int (*dequant_product)(const struct QuatrainDequantProduct* op,
                          QuatrainStream stream);
+  int64_t (*half_scratch_bytes)(int num_tokens, int num_pairs, int num_blocks);
+  int (*half_product)(const struct QuatrainDequantProduct* op,
+                      QuatrainStream stream);
   int (*dense_product)(const struct QuatrainDenseProduct* op,
                        QuatrainStream stream);
   int (*store_marks)(const struct QuatrainStoreMarks* op,
