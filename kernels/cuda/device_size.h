@@ -6,6 +6,7 @@
 
 #include "base/dtype.h"
 #include "kernels/cuda/dequant_plan.h"
+#include "kernels/cuda/int4_half_plan.h"
 #include "kernels/cuda/int4_medium_plan.h"
 #include "kernels/cuda/int4_record.h"
 
@@ -45,20 +46,22 @@ inline int64_t DenseDeviceBytes(int rows, std::span<const int> block_ends,
 struct Int4Size {
   int rows = 0;       // outputs
   int num_pairs = 0;  // of K: QuatrainLayout
+  int num_blocks = 0;
 };
 
 // The scratch that the products of a rank's int4 linears share, one after the
-// other, in steps of at most max_tokens; dequantizes: the default mode may.
+// other, in steps of at most max_tokens; rounds: the default mode's may be
+// among them.
 inline int64_t ProductScratchBytes(int max_tokens,
                                    std::span<const Int4Size> linears,
-                                   int num_sms, int num_digits,
-                                   bool dequantizes) {
+                                   int num_sms, int num_digits, bool rounds) {
   int64_t most = 0;
   // Not of max_tokens alone: fewer tokens may dequantize a larger chunk.
-  for (int tokens = 1; dequantizes && tokens <= max_tokens; ++tokens)
+  for (int tokens = 1; rounds && tokens <= max_tokens; ++tokens)
     for (const Int4Size& linear : linears)
       most = std::max(
-          most, DequantScratch(tokens, linear.rows, linear.num_pairs).total);
+          {most, DequantScratch(tokens, linear.rows, linear.num_pairs).total,
+           HalfScratch(tokens, linear.num_pairs, linear.num_blocks).total});
   return most + MediumScratch(num_sms, num_digits).total;
 }
 

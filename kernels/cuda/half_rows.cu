@@ -6,7 +6,7 @@
 //           at the places of the digits (int4_record.h), 0 between. scales:
 //           f32 [num_tokens], 2^e. For the product of nibbles places lie in the
 //           order of int4_half_mma.cuh, and there are corrections: per block
-//           and token, what the bases of the nibbles add and the sum of x.
+//           and token, what the bases of the nibbles add and the sum of out.
 // Launch    one block of 256 threads per token.
 // Numerics  e brings the row's largest value to [2^14, 2^15), so that f16
 //           neither overflows nor loses a small row; one rounding, on store.
@@ -128,8 +128,10 @@ __global__ void __launch_bounds__(kNormThreads)
       const int p = kForNibbles ? PlaceOfPosition(at) : at;
       const int k = KOfPlace(p, block.length);
       const bool used = k >= 0 && !marked;
-      to[at] = Narrow<T>(used ? __fmul_rn(value(block.begin + k), down) : 0.0f);
-      if (kForNibbles) correction.Add(Widen(to[at]), p, block.length);
+      const T half =
+          Narrow<T>(used ? __fmul_rn(value(block.begin + k), down) : 0.0f);
+      to[at] = half;
+      if (kForNibbles) correction.Add(Widen(half), p, block.length);
     }
     if (!kForNibbles) continue;
     const float2 sum = correction.Sum();

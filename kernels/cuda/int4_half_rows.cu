@@ -14,7 +14,16 @@
 //           start at -(sum of base x' + z * sum of x'), so that what comes out
 //           is sum of (q - z) x'. Activations are rounded to f16 or bf16 once;
 //           sums are f32, in the tensor cores' order within a block of k.
-// Roofline  TODO
+// Roofline  bound by memory up to some 32 tokens, then by instructions and
+//           tensor cores alike. Read from sm_90a's SASS, a warp issues 366 per
+//           block of k (32 outputs x 32 tokens; 256 for 16 tokens; with bf16
+//           383 and 287) where all blocks are whole: 64 (32) products of
+//           m16n8k16, 80 to make nibbles operands, 64 (32) to start and to
+//           scale sums, 32 (22) loads from shared memory, 50 for the copies. So
+//           64 tokens take some 1.6 times as long as an H200 needs to read the
+//           weights, where int4_medium_rows.cu takes three times as long.
+
+#include <string>
 
 #include "kernels/cuda/dequant_launchers.h"
 #include "kernels/cuda/int4_half_tile.cuh"
@@ -31,9 +40,14 @@ using namespace half_tile;
 constexpr int kStages = 3;
 static_assert(kStages * Stage<2, 4, true>::kBytes <= 82 * 1024);
 
+// Blocks per multiprocessor: two where registers allow it.
+template <int kRowTiles, int kColTiles, bool kWide>
+constexpr int kMinBlocks = kRowTiles* kColTiles == 8 && kWide ? 1 : 2;
+
 template <typename Nibbles, int kRowTiles, int kColTiles, bool kWide,
           bool kUniform>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads,
+                                  (kMinBlocks<kRowTiles, kColTiles, kWide>))
     HalfKernel(HalfView op, BlockTable blocks, FloatOutput out) {
   using S = Stage<kRowTiles, kColTiles, kWide>;
   SIMT_DYNAMIC_SHARED(shared);

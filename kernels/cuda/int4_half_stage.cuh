@@ -75,19 +75,15 @@ class StageFetch {
         chunk_at_(threadIdx.x % kTokenChunks * kChunkBytes),
         inside_tiles_(first_tile + row_tile_ < op.num_tiles),
         record_(op.tiles + threadIdx.x % 32 * kChunkBytes),
+        num_tokens_(op.num_tokens - first_token),
+        pitch_(op.num_pairs * kPairK * 2),
         correction_pitch_(op.correction_pitch) {
     if (inside_tiles_) record_ += (first_tile + row_tile_) * op.tile_bytes;
-    const int pitch = op.num_pairs * kPairK * 2;
-    halves_ = op.halves + first_token * static_cast<size_t>(pitch) + chunk_at_;
-#pragma unroll
-    for (int j = 0; j < kTurns; ++j) {
-      const int token = token_ + j * kTurnTokens;
-      inside_[j] = first_token + token < op.num_tokens;
-      token_at_[j] = inside_[j] ? token * pitch : 0;
-    }
-    const int token = first_token + 2 * static_cast<int>(threadIdx.x);
-    correction_bytes_ = min(max(op.num_tokens - token, 0), 2) * 8;
-    corrections_ = op.corrections + (correction_bytes_ > 0 ? token : 0);
+    halves_ = op.halves + first_token * static_cast<size_t>(pitch_) + chunk_at_;
+    const int token = 2 * static_cast<int>(threadIdx.x);
+    correction_bytes_ = min(max(num_tokens_ - token, 0), 2) * 8;
+    corrections_ =
+        op.corrections + first_token + (correction_bytes_ > 0 ? token : 0);
   }
 
   // Block b of k, whose table entry is `block`.
@@ -121,17 +117,22 @@ class StageFetch {
   __device__ __forceinline__ void FetchHalves(const S& stage, KBlock block) {
     if (!kUniform && chunk_at_ >= NumPairs(block.length) * kPairK * 2) return;
 #pragma unroll
-    for (int j = 0; j < kTurns; ++j)
-      ptx::cp_async16(stage.halves(token_ + j * kTurnTokens) + chunk_at_,
-                      halves_ + (token_at_[j] + block.first_pair * kPairK * 2),
-                      inside_[j] ? kChunkBytes : 0);
+    for (int j = 0; j < kTurns; ++j) {
+      const int token = token_ + j * kTurnTokens;
+      const bool inside = token < num_tokens_;
+      const int at =
+          (inside ? token * pitch_ : 0) + block.first_pair * kPairK * 2;
+      ptx::cp_async16(stage.halves(token) + chunk_at_, halves_ + at,
+                      inside ? kChunkBytes : 0);
+    }
   }
 
   int row_tile_, token_, chunk_at_, correction_bytes_;
-  bool inside_tiles_, inside_[kTurns];
+  bool inside_tiles_;
   const unsigned char* record_;
   const unsigned char* halves_;  // of the first token
-  int token_at_[kTurns];
+  int num_tokens_;               // from the first on
+  int pitch_;                    // of a token's halves, in bytes
   const float2* corrections_;
   int64_t correction_pitch_;
 };

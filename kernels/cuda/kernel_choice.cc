@@ -9,6 +9,7 @@ constexpr KernelInfo<ProductKernel> kProducts[] = {
     {ProductKernel::kFused, "int4_few_rows", true, true},
     {ProductKernel::kFewRows, "int4_few_rows", true, true},
     {ProductKernel::kMediumRows, "int4_medium_rows", true, true},
+    {ProductKernel::kHalfRows, "int4_half_rows", false, true},
     {ProductKernel::kDequantize, "dequant_product", false, true},
 };
 
@@ -19,10 +20,10 @@ constexpr KernelInfo<AttentionKernel> kAttentions[] = {
 
 // No run on a GPU has filled a line yet.
 constexpr Showed kShowed[] = {
-    {80, 0, false, false},
-    {86, 0, false, false},
-    {89, 0, false, false},
-    {90, 0, false, false},
+    {80, 0, 0, false, false},
+    {86, 0, 0, false, false},
+    {89, 0, 0, false, false},
+    {90, 0, 0, false, false},
 };
 
 // Of the latest architecture that is not later.
@@ -49,6 +50,11 @@ std::string WhyNot(const KernelInfo<Kernel>& info, bool is_faster,
   if (info.exact || is_faster) return "";
   return showed.is_measured ? "a benchmark showed it slower"
                             : "no benchmark has shown it faster";
+}
+
+std::string WhyNotHalf(const Showed& showed) {
+  return WhyNot(InfoOf(ProductKernels(), ProductKernel::kHalfRows),
+                showed.half_from > 0, showed);
 }
 
 std::string WhyNotDequantize(const Showed& showed) {
@@ -78,6 +84,9 @@ ProductKernel ChooseProduct(const ProductShape& shape, const Showed& showed) {
       WhyNotDequantize(showed).empty() &&
       shape.tokens >= showed.dequantize_from)
     return ProductKernel::kDequantize;
+  if (!shape.deterministic && WhyNotHalf(showed).empty() &&
+      shape.tokens >= showed.half_from)
+    return ProductKernel::kHalfRows;
   if (shape.fused_fits) return ProductKernel::kFused;
   return shape.tokens <= kMostFewRows ? ProductKernel::kFewRows
                                       : ProductKernel::kMediumRows;
@@ -107,6 +116,7 @@ std::vector<std::string> PassedOver(int compute_capability) {
       lines.push_back(std::string(source) + " is not chosen on sm_" +
                       std::to_string(compute_capability) + ": " + why);
   };
+  say("int4_half_rows", WhyNotHalf(showed));
   say("dequant_product", WhyNotDequantize(showed));
   say("attention_mma", WhyNotTensorCores(showed));
   return lines;

@@ -11,6 +11,7 @@ enum class ProductKernel {
   kFused,       // exact, digits and all: int4_few_rows.cu
   kFewRows,     // exact, at most 16 tokens: int4_few_rows.cu
   kMediumRows,  // exact, any number of tokens: int4_medium_rows.cu
+  kHalfRows,    // rounds differently, any number: int4_half_rows.cu
   kDequantize,  // rounds differently: dequant_product.cu and cublasLt
 };
 
@@ -39,8 +40,10 @@ std::span<const KernelInfo<AttentionKernel>> AttentionKernels();
 // chosen there.
 struct Showed {
   int compute_capability;
-  int dequantize_from;  // tokens; 0: never, or not measured
-  bool mma_is_faster;   // in attention; false: it is not, or not measured
+  // Tokens from which it is faster than those before it; 0: never, or not
+  // measured.
+  int half_from, dequantize_from;
+  bool mma_is_faster;  // in attention; false: it is not, or not measured
   bool is_measured;
 };
 std::span<const Showed> Measurements();

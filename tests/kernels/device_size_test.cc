@@ -31,10 +31,18 @@ TEST(DeviceSizeTest, DensePartsArePaddedToChunks) {
             2 * 32 * (512 + 32) + 3 * 16);
 }
 
+// Few outputs of many short blocks: the corrections of the product with half
+// activations are more than the other's weights and results.
+TEST(DeviceSizeTest, ScratchServesTheProductWithHalfActivations) {
+  const std::vector<Int4Size> linears = {{16, 1, 1}, {16, 1000, 2000}};
+  EXPECT_EQ(ProductScratchBytes(8192, linears, 132, 2, true),
+            HalfScratch(8192, 1000, 2000).total + MediumScratch(132, 2).total);
+}
+
 // What every step of up to max_tokens asks for, of every linear.
 TEST(DeviceSizeTest, ScratchServesEveryProduct) {
   const std::vector<Int4Size> linears = {
-      {10240, 128}, {8192, 128}, {57344, 128}, {8192, 448}};
+      {10240, 128, 64}, {8192, 128, 64}, {57344, 128, 64}, {8192, 448, 224}};
   const int64_t bytes = ProductScratchBytes(2048, linears, 132, 2, true);
   const int64_t split = MediumScratch(132, 2).total;
   int64_t most = 0;

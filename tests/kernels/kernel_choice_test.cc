@@ -10,8 +10,9 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr Showed kNothing{90, 0, false, false};
-constexpr Showed kFaster{90, 300, true, true};
+constexpr Showed kNothing{90, 0, 0, false, false};
+constexpr Showed kFaster{90, 17, 300, true, true};
+constexpr Showed kHalfNever{90, 0, 300, true, true};
 
 const KernelInfo<ProductKernel>& InfoOf(ProductKernel kernel) {
   for (const KernelInfo<ProductKernel>& info : ProductKernels())
@@ -23,7 +24,7 @@ const KernelInfo<ProductKernel>& InfoOf(ProductKernel kernel) {
 // Calls body(shape, showed) with every shape of a sweep.
 template <typename Body>
 void ForEachShape(Body body) {
-  for (const Showed& showed : {kNothing, kFaster})
+  for (const Showed& showed : {kNothing, kFaster, kHalfNever})
     for (const bool deterministic : {false, true})
       for (const bool has_library : {false, true})
         for (int tokens = 1; tokens <= 8192; tokens += tokens < 600 ? 1 : 97)
@@ -60,8 +61,9 @@ TEST(KernelChoiceTest, HasALineForEveryArchitectureThatIsBuilt) {
   for (const Showed& row : Measurements()) {
     capabilities.push_back(row.compute_capability);
     // What is said to be faster was measured.
-    EXPECT_TRUE(row.is_measured ||
-                (row.dequantize_from == 0 && !row.mma_is_faster));
+    EXPECT_TRUE(
+        row.is_measured ||
+        (row.half_from == 0 && row.dequantize_from == 0 && !row.mma_is_faster));
   }
   EXPECT_THAT(capabilities, ElementsAre(80, 86, 89, 90));
 }
@@ -78,6 +80,20 @@ TEST(KernelChoiceTest, LongPromptsLeaveTheExactKernelsWhereThatIsFaster) {
   EXPECT_EQ(ChooseProduct(shape, kFaster), ProductKernel::kFused);
 }
 
+TEST(KernelChoiceTest, HalfActivationsServeWhatIsBetween) {
+  ProductShape shape{.tokens = 17};
+  EXPECT_EQ(ChooseProduct(shape, kFaster), ProductKernel::kHalfRows);
+  EXPECT_EQ(ChooseProduct(shape, kHalfNever), ProductKernel::kMediumRows);
+  EXPECT_EQ(ChooseProduct(shape, kNothing), ProductKernel::kMediumRows);
+  shape.tokens = 16;
+  EXPECT_EQ(ChooseProduct(shape, kFaster), ProductKernel::kFewRows);
+  shape.tokens = 4096;
+  shape.has_library = false;
+  EXPECT_EQ(ChooseProduct(shape, kFaster), ProductKernel::kHalfRows);
+  shape.deterministic = true;
+  EXPECT_EQ(ChooseProduct(shape, kFaster), ProductKernel::kMediumRows);
+}
+
 // Its ex2 is approximate: how, no document says.
 TEST(KernelChoiceTest, AttentionOnTensorCoresWaitsForAConformanceFile) {
   EXPECT_EQ(ChooseAttention({.mma_fits = true}, kFaster),
@@ -87,11 +103,13 @@ TEST(KernelChoiceTest, AttentionOnTensorCoresWaitsForAConformanceFile) {
 TEST(KernelChoiceTest, SaysWhatIsPassedOver) {
   EXPECT_THAT(
       PassedOver(90),
-      ElementsAre(HasSubstr("dequant_product is not chosen on sm_90: no "
+      ElementsAre(HasSubstr("int4_half_rows is not chosen on sm_90: no "
+                            "benchmark has shown it faster"),
+                  HasSubstr("dequant_product is not chosen on sm_90: no "
                             "benchmark has shown it faster"),
                   HasSubstr("attention_mma is not chosen on sm_90: no "
                             "conformance file")));
-  EXPECT_THAT(PassedOver(86), testing::SizeIs(2));
+  EXPECT_THAT(PassedOver(86), testing::SizeIs(3));
 }
 
 }  // namespace

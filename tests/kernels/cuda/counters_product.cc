@@ -1,5 +1,7 @@
 // Counters of the int4 products and of what makes their digits.
 
+#include <algorithm>
+
 #include "tests/kernels/cuda/counters_table.h"
 #include "tests/kernels/cuda/linear_case.h"
 
@@ -27,8 +29,10 @@ struct LinearRun {
         digits(linear.view(), tokens, of),
         marks(DeviceArray<int32_t>(tokens).Cleared()),
         out(static_cast<size_t>(tokens) * rows),
-        scratch(static_cast<size_t>(Cuda().dequant_scratch_bytes(
-            tokens, rows, linear.view().num_pairs))) {
+        scratch(static_cast<size_t>(std::max(
+            Cuda().dequant_scratch_bytes(tokens, rows, linear.view().num_pairs),
+            Cuda().half_scratch_bytes(tokens, linear.view().num_pairs,
+                                      linear.view().num_blocks)))) {
     Random random(1);
     linear.Pack(HostInt4(rows, cols, BlockEnds(cols, group), kQuatrainF16,
                          0.01f, random));
@@ -62,22 +66,22 @@ struct LinearRun {
                                   norm_weight.data(), 1e-5f, Product(0)};
     CudaOk(Cuda().fused_product(&op, nullptr), "fused_product");
   }
+  QuatrainDequantProduct Rounded(const float* norm) const {
+    return {linear.view(),  x.data(),
+            cols,           nullptr,
+            norm,           1e-5f,
+            tokens,         kQuatrainStore,
+            nullptr,        out.data(),
+            rows,           marks.data(),
+            scratch.data(), static_cast<int64_t>(scratch.bytes())};
+  }
   void Dequantize() {
-    const QuatrainDequantProduct op{linear.view(),
-                                    x.data(),
-                                    cols,
-                                    nullptr,
-                                    norm_weight.data(),
-                                    1e-5f,
-                                    tokens,
-                                    kQuatrainStore,
-                                    nullptr,
-                                    out.data(),
-                                    rows,
-                                    marks.data(),
-                                    scratch.data(),
-                                    static_cast<int64_t>(scratch.bytes())};
+    const QuatrainDequantProduct op = Rounded(norm_weight.data());
     CudaOk(Cuda().dequant_product(&op, nullptr), "dequant_product");
+  }
+  void MultiplyHalf() {
+    const QuatrainDequantProduct op = Rounded(nullptr);
+    CudaOk(Cuda().half_product(&op, nullptr), "half_product");
   }
 
   // Weights of 4 bits, a scale of 16 and a zero of 4 per group.
@@ -150,6 +154,18 @@ CounterLine CountDequantized(int tokens, int rows, int cols) {
                  run.Weights(), {}, [&] { run.Dequantize(); });
 }
 
+// Halves and corrections are written and read.
+CounterLine CountHalf(int tokens, int rows, int cols, int group) {
+  LinearRun run(tokens, rows, cols, group, 2);
+  CounterLimits limits;
+  if (group < 128) limits.of_floor = 1.05;
+  return Counted("half_product", run.Shape(group),
+                 run.WeightBytes() + 2.0 * run.XBytes() +
+                     tokens * (16.0 * run.linear.view().num_blocks + 12.0) +
+                     run.OutBytes(),
+                 run.Weights(), limits, [&] { run.MultiplyHalf(); });
+}
+
 // A norm reads x once more, before.
 CounterLine CountDigits(int tokens, int cols, bool norm) {
   LinearRun run(tokens, 16, cols, 128, 2);
@@ -180,6 +196,9 @@ std::vector<CounterLine> CountProducts() {
   lines.push_back(CountProduct(64, 256, 1024, 128, 1, kQuatrainMediumRows));
   lines.push_back(CountSplit(32, 64, 4096));
   lines.push_back(CountDequantized(64, 256, 1024));
+  lines.push_back(CountHalf(32, 256, 1024, 128));
+  lines.push_back(CountHalf(64, 256, 1024, 64));
+  lines.push_back(CountHalf(64, 512, 1024, 128));
   lines.push_back(CountDigits(1, 4096, false));
   lines.push_back(CountDigits(16, 8192, false));
   lines.push_back(CountDigits(1, 4096, true));

@@ -1,8 +1,8 @@
 // The products of int4 weights, by every kernel that takes the number of
 // tokens: the exact ones with two digits and with one, and the default mode's
-// for long prompts; beside cuBLAS in f16. Making digits is not in an exact
-// product's time (rows.cc has it); making f16 activations is in the default
-// mode's.
+// for some tokens and for long prompts; beside cuBLAS in f16. Making digits is
+// not in an exact product's time (rows.cc has it); making f16 activations is in
+// the default mode's.
 
 #include "tests/kernels/cuda/bench/groups.h"
 #include "tests/kernels/cuda/bench/linears.h"
@@ -35,7 +35,8 @@ constexpr Target kTargets[] = {
     {"7B", 1, 0.80}, {"70B", 1, 0.88}, {"7B", 64, 0.70}, {"70B", 64, 0.70}};
 // Of the default mode's fastest, beside cuBLAS.
 double WantedOfCublas(int tokens) { return tokens <= 128 ? 1.0 : 0.95; }
-constexpr int kLeastDequant = 64;  // tokens from which it is tried
+// Where the default mode's products are tried.
+constexpr int kLeastHalf = 17, kMostHalf = 256, kLeastDequant = 64;
 
 // cuBLAS's times for one linear, in microseconds, one per count of tokens.
 std::vector<double> TimeCublas(Bench& bench, Cublas* cublas,
@@ -83,13 +84,13 @@ class Int4Linear {
   }
 
   // A row per kernel; the fastest has the targets.
-  void Run(int tokens, double cublas_us, bool dequantizes) {
+  void Run(int tokens, double cublas_us) {
     Compare(tokens);
     std::vector<Row> rows;
     for (const Kernel& kernel : kKernels)
       if (tokens <= kernel.most_tokens)
         rows.push_back(Time(kernel, tokens, cublas_us));
-    if (dequantizes) AddDequant(tokens, cublas_us, rows);
+    if (num_digits_ == 2) AddRounded(tokens, cublas_us, rows);
     SetTargets(rows);
     for (Row& row : rows) bench_.Add(std::move(row));
   }
@@ -121,11 +122,26 @@ class Int4Linear {
   }
 
  private:
-  // The default mode's product; nothing where cublasLt is not installed.
-  void AddDequant(int tokens, double cublas_us, std::vector<Row>& rows) {
+  // The default mode's products of so many tokens.
+  void AddRounded(int tokens, double cublas_us, std::vector<Row>& rows) {
+    const bool smoke = bench_.options().smoke;
     const QuatrainInt4 linear = weights_.view(0);
-    const int64_t scratch_bytes =
-        Cuda().dequant_scratch_bytes(tokens, linear.rows, linear.num_pairs);
+    if (tokens >= (smoke ? 1 : kLeastHalf) && tokens <= kMostHalf)
+      AddRounded("half", Cuda().half_product,
+                 Cuda().half_scratch_bytes(tokens, linear.num_pairs,
+                                           linear.num_blocks),
+                 tokens, cublas_us, rows);
+    if (tokens >= (smoke ? 1 : kLeastDequant))
+      AddRounded(
+          "dequant", Cuda().dequant_product,
+          Cuda().dequant_scratch_bytes(tokens, linear.rows, linear.num_pairs),
+          tokens, cublas_us, rows);
+  }
+
+  // One of them; nothing where the library that it needs is not installed.
+  void AddRounded(const char* name, decltype(QuatrainCudaV1::half_product) run,
+                  int64_t scratch_bytes, int tokens, double cublas_us,
+                  std::vector<Row>& rows) {
     const DeviceArray<unsigned char> scratch(scratch_bytes);
     int error = kQuatrainOk;
     const auto launch = [&](int i) {
@@ -134,16 +150,16 @@ class Int4Linear {
           nullptr,          0.0f,         tokens,          shape_.output,
           nullptr,          out_.data(),  shape_.stride(), marks_.data(),
           scratch.data(),   scratch_bytes};
-      error = Cuda().dequant_product(&op, bench_.stream());
-      if (error != kQuatrainNotSupported) CudaOk(error, "dequant_product");
+      error = run(&op, bench_.stream());
+      if (error != kQuatrainNotSupported) CudaOk(error, name);
     };
     launch(0);
     if (error == kQuatrainNotSupported) {
-      std::printf("| dequant is not measured: %s\n", Cuda().message());
+      std::printf("| %s is not measured: %s\n", name, Cuda().message());
       return;
     }
     Row row{"int4",
-            "dequant",
+            name,
             shape_.Describe(),
             tokens,
             {weights_.weight_bytes() + 4.0 * tokens * shape_.cols +
@@ -282,7 +298,6 @@ void BenchInt4(Bench& bench, Cublas* cublas) {
       bench.Pick({1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096},
                  {1, 16, 64, 4096}, {1, 3, 17});
   const std::vector<int> digits = bench.Pick({2, 1}, {2}, {2, 1});
-  const int least_dequant = bench.options().smoke ? 1 : kLeastDequant;
   for (const auto& model : ModelShapes(bench.options().smoke))
     for (const LinearShape& shape : model) {
       const std::vector<double> cublas_us =
@@ -292,8 +307,7 @@ void BenchInt4(Bench& bench, Cublas* cublas) {
         PrintHead(shape.Describe() +
                   (num_digits == 2 ? ", exact" : ", one digit (int8)"));
         for (size_t i = 0; i < tokens.size(); ++i) {
-          linear.Run(tokens[i], cublas_us[i],
-                     num_digits == 2 && tokens[i] >= least_dequant);
+          linear.Run(tokens[i], cublas_us[i]);
           linear.RunFused(tokens[i], cublas_us[i]);
         }
       }
