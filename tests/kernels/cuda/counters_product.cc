@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/int4_half_plan.h"
 #include "tests/kernels/cuda/counters_table.h"
 #include "tests/kernels/cuda/linear_case.h"
 
@@ -158,7 +159,9 @@ CounterLine CountDequantized(int tokens, int rows, int cols) {
 CounterLine CountHalf(int tokens, int rows, int cols, int group) {
   LinearRun run(tokens, rows, cols, group, 2);
   CounterLimits limits;
-  if (group < 128) limits.of_floor = 1.05;
+  const int block_tokens = cuda::half_tile::BlockTokens(
+      cuda::PlanHalf(tokens, (rows + 15) / 16, NumSms()).col_tiles);
+  limits.reads = (tokens + block_tokens - 1) / block_tokens;
   return Counted("half_product", run.Shape(group),
                  run.WeightBytes() + 2.0 * run.XBytes() +
                      tokens * (16.0 * run.linear.view().num_blocks + 12.0) +
