@@ -9,10 +9,10 @@
 // bits of a power of two a nibble q is that base + q. The base goes where sums
 // are corrected: sum over k of (base + q) x = sum of q x + sum of base x.
 //
-// A record's word has k 0, 8, 1, 9, 2, 10, 3, 11 of a lane in its nibbles, so
-// the four masks of a pair of nibbles 16 bits apart give k {0, 2}, {8, 10}, {1,
-// 3} and {9, 11}: an even step of the products has the even k of the low and of
-// the high nibbles, an odd step the odd ones. Activations lie in that order.
+// A record's word has k 0, 8, 1, 9, 2, 10, 3, 11 of a lane in its nibbles (in a
+// half pair 0, 4, 1, 5, 2, 6, 3, 7). Nibbles 16 bits apart make one operand
+// register, so those are {0, 2}, {8, 10}, {1, 3} and {9, 11}: even k, then odd
+// ones. Activations lie in that order.
 namespace quatrain::cuda {
 
 // The activations of places 16 i .. 16 i + 15 as they are stored: even places
@@ -25,13 +25,14 @@ QUATRAIN_HOST_DEVICE constexpr int PlaceOfPosition(int at) {
 // (a & b) | c. Written in C++ it becomes two instructions with a constant each.
 constexpr int kAndOr = 0xea;
 
-// Low() and High(): of a word, shifted by 8 for odd k, two operands from low
-// and two from high nibbles. kLowBase, kHighBase: what they have too much.
+// Low() and High(): of a word, shifted by 8 for odd k, an operand register of
+// its low and of its high nibbles. kLowBase, kHighBase: what those have too
+// much.
 struct F16Nibbles {
   using Element = __half;
   static constexpr int kScales = kQuatrainF16;
   static constexpr float kLowBase = 1024.0f;
-  static constexpr float kHighBase = 64.0f;  // 16 q under 2^10 * 2^-4
+  static constexpr float kHighBase = 64.0f;  // a nibble at bit 4 counts 1 there
 
   __device__ static uint32_t Low(uint32_t word) {
     return ptx::lop3<kAndOr>(word, 0x000f000fu, 0x64006400u);
