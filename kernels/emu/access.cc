@@ -19,6 +19,7 @@ void CheckAlignment(const void* address, size_t bytes, Place where) {
 }  // namespace
 
 void FailBounds(const void* address, size_t bytes, const Origin& origin) {
+  const HooksOff off;
   const FixedText line(OriginText(OriginNumber(origin)));
   const auto* p = static_cast<const std::byte*>(address);
   const Arena& arena = CurrentLane()->cta->arena;

@@ -13,7 +13,9 @@ namespace simt::emu {
 
 // Set where kernels are compiled with hooks.
 extern bool checking;
-// Whether the hooks look: not while the engine's own code runs.
+// Whether the hooks look: not while the engine's own code runs. Of the standard
+// library it may have been linked with what a kernel's file instantiated, hooks
+// and all.
 extern thread_local bool hooks_look;
 
 class HooksOff {

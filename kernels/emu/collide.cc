@@ -74,6 +74,7 @@ class GlobalCheck {
   }
 
   void FailAt(size_t word, Fault fault, const BlockMark& other) const {
+    const HooksOff off;
     const FixedText here(OriginText(origin_));
     const FixedText there(OriginText(other.origin));
     FailUnlessTolerated(

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 
+#include "kernels/emu/checks.h"
 #include "kernels/emu/machine.h"
 #include "kernels/emu/symbols.h"
 #include "kernels/emu/threads.h"
@@ -59,6 +60,7 @@ FixedText::FixedText(const std::string& from) {
 }
 
 void Fail(Fault fault, Place where, const char* format, ...) {
+  const HooksOff off;
   char message[kMessageBytes];
   va_list arguments;
   va_start(arguments, format);
@@ -70,6 +72,7 @@ void Fail(Fault fault, Place where, const char* format, ...) {
 
 void FailUnlessTolerated(Fault fault, Place where, const char* format, ...) {
   if (TheMachine().tolerated.count(fault) > 0) return;
+  const HooksOff off;
   char message[kMessageBytes];
   va_list arguments;
   va_start(arguments, format);

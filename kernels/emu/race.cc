@@ -130,6 +130,7 @@ class SharedCheck {
 
   void FailAt(size_t at, Fault fault, const char* what,
               const AccessMark& other) const {
+    const HooksOff off;
     const FixedText here(OriginText(mark_.origin));
     const FixedText there(other.epoch == 0
                               ? ""
