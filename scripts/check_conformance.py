@@ -15,7 +15,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CUDA = ROOT / 'kernels/cuda'
 # bar.sync with a number is the instruction behind __syncthreads().
-PUBLISHED = re.compile(r'mma_m|ldmatrix_|cp_async|named_barrier_|lop3')
+PUBLISHED = re.compile(r'(mma_m\w+|ldmatrix_\w+|cp_async(4|8|16|_commit|_wait)|'
+                       r'named_barrier_\w+|lop3)$')
 
 
 def sources_of(kernel):

@@ -36,6 +36,7 @@ bench_seconds=170  # after these it takes few repetitions
 sanitizer_cases=(
   product:SmallestLegalShapes product:RaggedAndPrimeShapes
   product:OutputsOfEveryKind product:HeadBoundariesCutBlocks product:FusedAtItsLimit
+  product:SplitsMarkRows half:RaggedBlocks half:LargerTiles
   rows:Embeddings rows:RmsNorms rows:SumsBecomeTheResidual
   rows:DenseProducts
   dequant:RaggedBlocks dequant:MarksRows

@@ -176,7 +176,8 @@ struct QuatrainProduct {
   // Where the kernel for any number of tokens may let blocks of threads share
   // the k of the same outputs, which else leave some of the device idle:
   // product_scratch_bytes(), 256-byte aligned, 0 before its first use. Products
-  // that follow each other on a stream may have the same. NULL: none.
+  // that follow each other on a stream may have the same, and nobody else: they
+  // leave zeros that the next one needs. NULL: none.
   void* scratch;
 };
 
@@ -204,7 +205,7 @@ struct QuatrainFusedProduct {
 // kQuatrainNotSupported where that is not installed. The first call for a shape
 // and number of tokens asks the library how: not while a stream is captured.
 //
-// half_product(), for less: weights stay exact, in one kernel; no library.
+// half_product(), for less: weights stay exact; no library.
 struct QuatrainDequantProduct {
   struct QuatrainInt4 linear;
   const float* x;  // [num_tokens, x_stride]

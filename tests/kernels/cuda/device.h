@@ -84,10 +84,12 @@ class DeviceArray {
 
 // QuatrainProduct's, ready for its first use.
 inline DeviceArray<unsigned char> ProductScratch(int num_digits) {
-  return DeviceArray<unsigned char>(
-             static_cast<size_t>(
-                 Cuda().product_scratch_bytes(NumSms(), num_digits)))
-      .Cleared();
+  const size_t bytes =
+      static_cast<size_t>(Cuda().product_scratch_bytes(NumSms(), num_digits));
+  DeviceArray<unsigned char> scratch =
+      DeviceArray<unsigned char>(bytes).Cleared();
+  DeviceArray<unsigned char>::Synchronize();  // before any other stream
+  return scratch;
 }
 
 }  // namespace quatrain

@@ -202,8 +202,11 @@ std::vector<int64_t> Run(const Setup& setup, int kernel) {
     CudaOk(Cuda().fused_product(&fused, nullptr), "fused_product");
   } else {
     CudaOk(Cuda().product(&product, nullptr), "product");
-    if (kernel == kSplit)  // again, as the first leaves the scratch
+    if (kernel == kSplit) {  // again, as the first leaves the scratch
+      CudaOk(Cuda().fill(sums.data(), 0x5a, sums.bytes(), nullptr), "fill");
+      CudaOk(Cuda().fill(out.data(), 0x5a, out.bytes(), nullptr), "fill");
       CudaOk(Cuda().product(&product, nullptr), "product");
+    }
   }
   if (partial) {
     const QuatrainStoreMarks store{marks.data(), sums.data(), width, c.tokens};
@@ -282,16 +285,28 @@ SIMT_TEST(ManyTokensInEveryForm) {
 }
 
 // Blocks of threads that share the k of some outputs.
+void CheckSplit(const Case& c) {
+  const int blocks =
+      static_cast<int>(BlockEnds(c.cols, c.group, c.head, c.first).size());
+  EXPECT(cuda::PlanMedium({c.tokens, (c.rows + 15) / 16, blocks, c.digits},
+                          NumSms(), true)
+             .num_splits > 1);
+  Check(c, kSplit);
+}
+
 SIMT_TEST(SplitsOfEveryForm) {
   for (const int digits : {1, 2})
     for (const QuatrainDType scales : {kQuatrainF16, kQuatrainF32})
       for (const int group : {128, 96}) {
-        Case c{70, 2560, 21, group, 128, kQuatrainStore, digits, scales};
+        Case c{64 / digits, 2560,           21,     group,
+               128,         kQuatrainStore, digits, scales};
         c.bias = true;
-        Check(c, kSplit);
+        CheckSplit(c);
       }
-  Check({5, 3000, 70, 32, 80, kQuatrainGated}, kSplit);
-  Check({33, 4224, 16, 128, 128, kQuatrainPartial, 1}, kSplit);
+  CheckSplit({5, 3000, 70, 32, 80, kQuatrainGated});
+  // Two tiles of tokens.
+  CheckSplit({33, 4224, 16, 128, 128, kQuatrainPartial});
+  CheckSplit({65, 4224, 16, 128, 128, kQuatrainPartial, 1});
 }
 
 // What is too large for one of the splits marks the row, whoever stores it.

@@ -20,9 +20,10 @@ struct Case {
   bool half = false;  // half_product(), else dequant_product()
 };
 
-// One output: its exact value, and how far a result may be from it.
+// One output: its exact value, how far a result may be from it, and how far the
+// roundings of its operands take it; 0: not known.
 struct Bounded {
-  double value = 0.0, error = 0.0;
+  double value = 0.0, error = 0.0, spread = 0.0;
 };
 
 struct Setup {
@@ -67,8 +68,9 @@ struct Setup {
                  int n) const {
     const double unit = c.scales == kQuatrainBF16 ? 0x1p-8 : 0x1p-11;
     const double relative = c.half ? unit + part.ends.size() * 0x1p-23
-                                   : 2 * unit + unit * unit + c.cols * 0x1p-24;
+                                   : 2 * unit + unit * unit + c.cols * 0x1p-23;
     Bounded y;
+    double squares = 0.0;
     size_t b = 0;
     double largest = 0.0;
     for (const float value : row)
@@ -79,11 +81,13 @@ struct Setup {
       const double w =
           (part.q[size_t(n) * c.cols + k] - part.z[at]) * double{part.s[at]};
       y.value += w * row[k];
+      squares += (w * row[k]) * (w * row[k]);
       y.error +=
           std::fabs(w) * (std::fabs(row[k]) * relative + largest * 0x1p-38);
       if (c.half)
         y.error += BiasedError(part, b) * std::fabs(row[k]) * part.s[at];
     }
+    y.spread = unit * std::sqrt(squares);
     return y;
   }
 
@@ -91,12 +95,12 @@ struct Setup {
   // -sum of (base + z) x, and sum of (base + q) x is added, base 1024 or 64,
   // with bf16 128. After any of it no more is left than (base + 15) times the
   // sum of |x|: a rounded x makes that less than (base + 30). Tensor cores cut
-  // off what is below 2^-23 of the largest in a sum, once per k; before, the
-  // start is a sum of as much in at most 10 steps.
+  // off what is below 2^-23 of the largest in a sum, once per k and per 4 k for
+  // the sum before; the start is a sum of as much in at most 12 steps.
   double BiasedError(const HostInt4& part, size_t b) const {
     const double base = c.scales == kQuatrainBF16 ? 128.0 : 1024.0;
     const int length = part.ends[b] - (b > 0 ? part.ends[b - 1] : 0);
-    return (length + 10) * 0x1p-23 * (base + 30);
+    return (1.25 * length + 12) * 0x1p-23 * (base + 30);
   }
 
   std::vector<Bounded> Expected(int t) const {
@@ -183,6 +187,8 @@ inline std::vector<double> Run(const Setup& setup,
   return result;
 }
 
+constexpr double kMostSpread = 3.0;
+
 inline void Check(const Case& c) {
   const Setup setup(c);
   std::vector<int32_t> marks;
@@ -191,7 +197,8 @@ inline void Check(const Case& c) {
   const int width = c.output == kQuatrainGated ? c.rows / 2 : c.rows;
   EXPECT_EQ(actual.size(), static_cast<size_t>(c.tokens) * width);
   int wrong = 0;
-  double worst = 0.0;
+  double worst = 0.0, squares = 0.0;
+  int spreads = 0;
   for (int t = 0; t < c.tokens; ++t) {
     const std::vector<Bounded> expected = setup.Expected(t);
     EXPECT_EQ(marks[t], 0);
@@ -199,6 +206,9 @@ inline void Check(const Case& c) {
       const double error = std::fabs(actual[t * width + n] - expected[n].value);
       if (!(error <= expected[n].error)) ++wrong;  // a NaN is wrong
       worst = std::max(worst, error / expected[n].error);
+      if (expected[n].spread == 0.0) continue;
+      squares += std::pow(error / expected[n].spread, 2);
+      ++spreads;
     }
   }
   EXPECT_TEXT(wrong == 0, std::to_string(wrong) + " of M " +
@@ -206,6 +216,73 @@ inline void Check(const Case& c) {
                               std::to_string(c.cols) + " N " +
                               std::to_string(c.rows) + ", worst " +
                               std::to_string(worst) + " of the bound");
+  // A bound adds up all that may go wrong at once, which hides a wrong zero or
+  // a k left out where K is large. Roundings are independent of each other.
+  const double rms = spreads > 0 ? std::sqrt(squares / spreads) : 0.0;
+  EXPECT_TEXT(rms <= kMostSpread, "the root mean square of the errors is " +
+                                      std::to_string(rms) +
+                                      " times the roundings of the operands");
+}
+
+inline void CheckSizes(Case c) {
+  for (const float scale : {1e-30f, 1e-4f, 1.0f, 1e4f}) {
+    c.x_scale = scale;
+    c.norm = false;
+    Check(c);
+    c.norm = scale > 1e-10f;
+    Check(c);
+  }
+}
+
+// Of four tokens.
+inline void CheckMarks(Case c) {
+  Setup setup(c);
+  setup.x[1 * c.cols + 7] = INFINITY;
+  setup.x[2 * c.cols + c.cols - 1] = NAN;
+  std::vector<int32_t> marks;
+  Run(setup, marks);
+  if (!runner::Skipped().empty()) return;
+  EXPECT_SAME(marks, (std::vector<int32_t>{0, 1, 1, 0}), "not finite");
+  c.output = kQuatrainPartial;
+  c.x_scale = 1e9f;
+  Run(Setup(c), marks);
+  EXPECT_SAME(marks, (std::vector<int32_t>{1, 1, 1, 1}), "too large");
+}
+
+// What f16 can tell apart on both sides of 2^23: from there on a row is marked.
+// Of four tokens and one weight.
+inline void CheckLimit(const Case& c) {
+  Setup setup(c);
+  setup.parts[0].q = {8};
+  setup.parts[0].z = {7};
+  setup.parts[0].s = {1.0f};
+  setup.x = {0x1p22f, 0x1p23f, -0x1p23f, 0x1p23f - 0x1p12f};
+  std::vector<int32_t> marks;
+  Run(setup, marks);
+  if (!runner::Skipped().empty()) return;
+  EXPECT_SAME(marks, (std::vector<int32_t>{0, 1, 1, 0}), "at 2^23");
+}
+
+using Entry = int (*)(const QuatrainDequantProduct*, QuatrainStream);
+
+inline void CheckNothingToDo(Entry product) {
+  QuatrainDequantProduct op = {};
+  op.linear.rows = 16;
+  EXPECT_EQ(product(&op, nullptr), int{kQuatrainOk});
+  op.linear.rows = 0;
+  op.num_tokens = 1;
+  EXPECT_EQ(product(&op, nullptr), int{kQuatrainOk});
+}
+
+inline void CheckTooLittleScratch(Entry product) {
+  QuatrainDequantProduct op = {};
+  op.num_tokens = 1;
+  op.linear.rows = op.linear.cols = 16;
+  op.linear.num_blocks = op.linear.num_pairs = 1;
+  op.scratch_bytes = 100;
+  EXPECT_EQ(product(&op, nullptr), int{kQuatrainBadArgument});
+  op.linear.num_blocks = 0;
+  EXPECT_EQ(product(&op, nullptr), int{kQuatrainBadArgument});
 }
 
 }  // namespace quatrain::rounded

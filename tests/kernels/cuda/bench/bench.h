@@ -51,9 +51,13 @@ struct Row {
   // empty: what only exact kernels do.
   std::string task;
   Times times;
+  double before_us = 0;      // of what only this kernel needs before it: digits
   double cublas_us = 0;      // f16 of the same shape; 0: there is none
   double wanted_floor = 0;   // share of the floor that is wanted; 0: none
   double wanted_cublas = 0;  // likewise of cuBLAS's speed
+
+  // What kernels that do the same are compared by.
+  double whole_us() const { return before_us + times.median; }
 };
 
 // Enqueues launch i = 0, 1, 2, ... on Bench::stream().

@@ -137,9 +137,9 @@ void PrintFastest(const Bench& bench, bool exact) {
               : row.group != "int4")
       continue;
     Fastest& fastest = shapes[row.group + ", " + row.shape][row.tokens];
-    const double us = row.times.median;
-    if (fastest.best == nullptr || us < fastest.best->times.median) {
-      fastest.next = fastest.best == nullptr ? 0 : fastest.best->times.median;
+    const double us = row.whole_us();
+    if (fastest.best == nullptr || us < fastest.best->whole_us()) {
+      fastest.next = fastest.best == nullptr ? 0 : fastest.best->whole_us();
       fastest.best = &row;
     } else if (fastest.next == 0 || us < fastest.next) {
       fastest.next = us;
@@ -153,7 +153,7 @@ void PrintFastest(const Bench& bench, bool exact) {
     for (const auto& [tokens, fastest] : by_tokens) {
       std::printf(" %d %s", tokens, fastest.best->kernel.c_str());
       if (fastest.next > 0)
-        std::printf(" %.2f", fastest.next / fastest.best->times.median);
+        std::printf(" %.2f", fastest.next / fastest.best->whole_us());
       std::printf(" |");
     }
     std::printf("\n");
@@ -243,6 +243,9 @@ void PrintTargets(const Bench& bench) {
     }
   }
   std::printf("\ntargets: %d of %d met\n%s", met, all, missed.c_str());
+  if (unjudged > 0)
+    std::printf("%d more, beside cuBLAS, are not judged: it is not installed\n",
+                unjudged);
   if (hurried > 0)
     std::printf(
         "%d rows, marked !, were measured with few repetitions: the "
@@ -266,7 +269,7 @@ void PrintSlowdown(const Bench& bench) {
     Best& best =
         tasks[row.group + " " + row.task + ", " + row.shape][row.tokens];
     double& us = row.exact ? best.exact : best.other;
-    if (us == 0 || row.times.median < us) us = row.times.median;
+    if (us == 0 || row.whole_us() < us) us = row.whole_us();
   }
   std::printf("\n--deterministic: time over that of the default mode\n");
   for (const auto& [task, by_tokens] : tasks) {
